@@ -1,0 +1,35 @@
+# `make chat` starts the chat in the browser, `make test` runs every check: each first makes what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: chat test format
+.DELETE_ON_ERROR:
+
+chat: .venv/chat
+	$(BIN)/remanence serve --open
+
+test: .venv/checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: .venv/checks
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# torch comes first and alone: whichever build of the pinned version pip finds, nothing later replaces it. To take the
+# build without CUDA: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make chat
+.venv/chat: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Remanence needs Python 3.11 or later, and there is no $(PYTHON)."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit("Remanence needs Python 3.11 or later; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(INSTALL) setuptools torch
+	$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+.venv/checks: .venv/chat
+	$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@

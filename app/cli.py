@@ -1,0 +1,372 @@
+"""The command line: `remanence COMMAND`, also `python -m app`.
+
+Every command takes `--data` and `--model`, which win over the variables and the file (see `app.settings`).
+A mistake or something that cannot be used ends with one line on stderr and exit code 2; a defect of ours
+with one line, exit code 1, and its traceback in `remanence.log` in the data folder. Only results go to
+stdout.
+
+Commands import what needs torch themselves, so that help and usage errors come at once.
+"""
+
+import json
+import logging
+import signal
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from app.cli_train import train_commands
+from app.errors import BadRequest, NotFound, RemanenceError, Unavailable
+from app.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from app.chat import Chat
+    from app.recall import Method, MethodScores
+    from app.recollection import MemoryFigures
+    from storage.store import Store, UserRow
+
+log = logging.getLogger(__name__)
+console = Console(stderr=True, highlight=False)
+
+commands = typer.Typer(
+    help="A chat that remembers each person in a generated adapter.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+memory_commands = typer.Typer(
+    help="See, rebuild or forget what was remembered of a person.", no_args_is_help=True
+)
+eval_commands = typer.Typer(help="Measure.", no_args_is_help=True)
+commands.add_typer(memory_commands, name="memory")
+commands.add_typer(eval_commands, name="eval")
+commands.add_typer(train_commands, name="train")
+
+Data = Annotated[Path | None, typer.Option(help="Folder of the database, the settings file and the log.")]
+Model = Annotated[str | None, typer.Option(help="'embedded', a model folder or a Hugging Face name.")]
+User = Annotated[str, typer.Option(help="Name of the person.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are printed, never raised."""
+    try:
+        code = commands(args=arguments, prog_name="remanence", standalone_mode=False)
+    except RemanenceError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception:
+        log.exception("remanence failed")
+        return _fail("Something went wrong that should not; remanence.log in the data folder says what.", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"remanence: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _settings(**flags: Any) -> Settings:
+    """Return the settings in force; from here on the log goes to the data folder."""
+    settings = load_settings(**flags)
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise Unavailable(f"The data folder {settings.data} cannot be used: {exc.strerror}.") from exc
+    handler = RotatingFileHandler(
+        settings.data / "remanence.log", maxBytes=1_000_000, backupCount=1, encoding="utf-8", delay=True
+    )
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[handler],
+        force=True,
+    )
+    return settings
+
+
+@commands.command()
+def serve(
+    data: Data = None,
+    model: Model = None,
+    host: Annotated[str | None, typer.Option(help="A loopback address: there are no passwords yet.")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes any free one.")] = None,
+    browser: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Start the chat page and the JSON API."""
+    from app.server import listen, run_server
+    from app.wiring import open_chat
+
+    settings = _settings(data=data, model=model, host=host, port=port)
+    with (
+        suppress(KeyboardInterrupt),
+        listen(settings.host, settings.port) as (listening, url),
+        open_chat(settings) as chat,
+    ):
+        run_server(chat, listening, on_ready=lambda: _announce(url, browser))
+
+
+def _announce(url: str, browser: bool) -> None:
+    print(f"Remanence is at {url} (Ctrl-C ends it).", flush=True)
+    if browser:
+        webbrowser.open(url)
+
+
+@commands.command()
+def chat(user: User, data: Data = None, model: Model = None) -> None:
+    """Chat in the terminal. An empty line or Ctrl-D ends it, Ctrl-C stops a reply."""
+    from app.wiring import open_chat
+
+    with open_chat(_settings(data=data, model=model)) as chat:
+        person = chat.welcome(user)
+        _settle(chat, person.name)
+        session: int | None = None
+        while text := _typed_line():
+            try:
+                with _ctrl_c() as stop, closing(chat.reply(person.name, session, text, stop=stop)) as reply:
+                    for piece in reply:
+                        print(piece, end="", flush=True)
+                print()
+                session = reply.result.turn.session_id
+            except BadRequest as error:
+                print(f"({error})")
+
+
+def _typed_line() -> str:
+    try:
+        return input("> ").strip()
+    except EOFError:
+        print()
+        return ""
+
+
+@commands.command()
+def ask(
+    text: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
+    user: User,
+    session: Annotated[str, typer.Option(help="Name of a session, begun if there is none.")] = "new",
+    memory: Annotated[Literal["on", "off"], typer.Option(help="off: answer as the base model alone.")] = "on",
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+) -> None:
+    """Say one thing and print the reply."""
+    from app.transcript import check_message
+    from app.wiring import open_chat, open_store
+
+    settings = _settings(data=data, model=model)
+    said = _standard_input() if text == "-" else text
+    # a mistake need not wait for the model
+    check_message(said, settings.max_message_chars)
+    with open_store(settings) as store:
+        _existing(store, user)
+    where = None if session == "new" else session
+    with (
+        open_chat(settings) as chat,
+        _ctrl_c() as stop,
+        closing(chat.reply(user, where, said, memory=memory == "on", stop=stop)) as reply,
+    ):
+        _settle(chat, user)
+        for piece in reply:
+            if not as_json:
+                print(piece, end="", flush=True)
+        print(json.dumps(reply.result.summary(), ensure_ascii=False) if as_json else "")
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError as exc:
+        raise BadRequest("The message is not text in UTF-8.") from exc
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Event]:
+    """Within the block Ctrl-C sets the event instead of ending the program."""
+    stop = Event()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@commands.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one session a line.")],
+    user: User,
+    data: Data = None,
+    model: Model = None,
+) -> None:
+    """Let a person have said what stands in FILE: one session a line, [{"role", "content"}, ...]."""
+    from app.transcript import exchanges, read_jsonl
+    from app.wiring import open_chat
+
+    settings = _settings(data=data, model=model)
+    sessions = [exchanges(where, value, settings.max_message_chars) for where, value in read_jsonl(file)]
+    with open_chat(settings) as chat:
+        person = chat.welcome(user)
+        num_turns = chat.import_sessions(person.name, sessions)
+        figures = _settle(chat, person.name)
+    print(f"Turns imported: {num_turns}; turns in the memory of {person.name}: {figures.turns}.")
+
+
+def _settle(chat: "Chat", user: str) -> "MemoryFigures":
+    """Let memory read now what it has not read yet, with progress."""
+    with _reading(chat.count_turns(user)) as on_turn:
+        return chat.settle(user, on_turn)
+
+
+@contextmanager
+def _reading(num_turns: int) -> Iterator[Callable[[int], None]]:
+    """Within the block, a function that shows how many of `num_turns` are read, in a terminal."""
+    with _progress() as progress:
+        task = progress.add_task("reading what was said", total=num_turns, visible=False)
+        yield lambda done: progress.update(task, completed=done, visible=True)
+
+
+def _progress() -> Progress:
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+@memory_commands.command()
+def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
+    """Say how much memory has read of a person, and what it was made with."""
+    from app.recollection import saved_memory
+    from app.wiring import open_store
+
+    with open_store(_settings(data=data, model=model)) as store:
+        person = _existing(store, user)
+        saved = saved_memory(store, person)
+        row = saved[0] if saved else None
+        about = {
+            "user": person.name,
+            "revision": row.revision if row else 0,
+            "turns": row.num_turns if row else 0,
+            "tokens": row.num_tokens if row else 0,
+            "unread": store.count_turns(person.id) - (row.num_turns if row else 0),
+            "bytes": len(row.payload) if row else 0,
+            "generator": row.generator if row else None,
+            "base": row.base if row else None,
+            "updated_at": row.updated_at.isoformat(timespec="seconds") if row else None,
+        }
+    _print(about, as_json)
+
+
+@memory_commands.command()
+def rebuild(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
+    """Read everything a person said again, also over a damaged memory."""
+    from app.wiring import open_chat
+
+    with open_chat(_settings(data=data, model=model)) as chat, _reading(chat.count_turns(user)) as on_turn:
+        figures = chat.rebuild(user, on_turn)
+    _print({"user": user, **asdict(figures)}, as_json)
+
+
+@memory_commands.command()
+def reset(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
+    """Forget everything a person said: the sessions, the turns and the memory. It cannot be undone."""
+    from app.wiring import open_store
+
+    with open_store(_settings(data=data, model=model)) as store:
+        person = _existing(store, user)
+        about = {
+            "user": person.name,
+            "forgotten_sessions": len(store.sessions(person.id)),
+            "forgotten_turns": store.count_turns(person.id),
+        }
+        store.forget_everything(person.id)
+    _print(about, as_json)
+
+
+def _existing(store: "Store", name: str) -> "UserRow":
+    person = store.find_user(name)
+    if person is None:
+        raise NotFound(f"There is nobody called {name!r} here.")
+    return person
+
+
+def _print(about: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(about, ensure_ascii=False))
+        return
+    for name, value in about.items():
+        print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
+
+
+@eval_commands.command()
+def recall(
+    file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one person a line.")],
+    methods: Annotated[str, typer.Option(help="Which to compare, with commas between.")] = "memory,none",
+    limit: Annotated[int | None, typer.Option(min=1, help="How many people at most.")] = None,
+    replies: Annotated[Path | None, typer.Option(help="JSONL file to write every reply to.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+) -> None:
+    """Tell a memory about people, ask it, and count what comes back."""
+    from app.recall import Examination, parse_methods, read_people, report
+    from app.wiring import load_model
+
+    settings = _settings(data=data, model=model)
+    chosen = parse_methods(methods)
+    people = read_people(file, settings.max_message_chars, limit)
+    outcomes = []
+    with _writing(replies) as write, _progress() as progress:
+        examination = Examination(*load_model(settings), settings)
+        for person in progress.track(people, description="asking"):
+            for outcome in examination.ask(person, chosen):
+                outcomes.append(outcome)
+                write(json.dumps(outcome.line(), ensure_ascii=False) + "\n")
+    scores = report(outcomes)
+    if as_json:
+        print(json.dumps({method: asdict(of_method) for method, of_method in scores.items()}))
+    else:
+        Console().print(*(_table(method, of_method) for method, of_method in scores.items()))
+
+
+@contextmanager
+def _writing(file: Path | None) -> Iterator[Callable[[str], object]]:
+    """Within the block, a function that writes to `file`, or nowhere."""
+    if file is None:
+        yield len
+        return
+    try:
+        opened = file.open("w", encoding="utf-8")
+    except OSError as exc:
+        raise BadRequest(f"{file} cannot be written: {exc.strerror}.") from exc
+    with opened:
+        yield opened.write
+
+
+def _table(method: "Method", scores: "MethodScores") -> Table:
+    table = Table(title=f"method: {method}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("kind", overflow="fold")
+    for heading in ("n", "contains", "em", "f1", "abstained", "prompt", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kind, score in [("all", scores.all), *scores.kinds.items()]:
+        shares = (score.contains, score.em, score.f1, score.abstained)
+        table.add_row(
+            kind,
+            str(score.n),
+            *("-" if share is None else f"{share:.3f}" for share in shares),
+            f"{score.prompt_tokens:.1f}",
+            f"{score.seconds:.2f}",
+        )
+    return table

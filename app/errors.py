@@ -1,0 +1,89 @@
+"""The errors a person may read, and the one place where the errors of the lower packages become one of them.
+
+    RemanenceError
+    ├── BadRequest          the caller's mistake                                      HTTP 400
+    │   ├── NotFound        no such person, session or file                           HTTP 404
+    │   ├── TooLong         more text than a message may hold                         HTTP 413
+    │   └── SettingsError   a setting that is unknown or has a bad value
+    └── Unavailable         a database, model or generator that cannot be used now    HTTP 503
+        └── MemoryDamaged   a saved memory that cannot be trusted
+
+Every message is one sentence. The terminal prints it and exits with `exit_code`; the page and the API show
+it. Anything that is not a `RemanenceError` is a defect of ours and belongs, with its traceback, in the log.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+
+class RemanenceError(Exception):
+    """One sentence that a person may read."""
+
+    exit_code: ClassVar[int] = 2
+    http_status: ClassVar[int] = 500
+
+
+class BadRequest(RemanenceError):
+    """The caller asked for something that cannot be done as asked."""
+
+    http_status = 400
+
+
+class NotFound(BadRequest):
+    """What was named does not exist, or belongs to somebody else."""
+
+    http_status = 404
+
+
+class TooLong(BadRequest):
+    """The text is longer than a message may be."""
+
+    http_status = 413
+
+
+class SettingsError(BadRequest):
+    """A setting is unknown or has a bad value; the message names it."""
+
+
+class Unavailable(RemanenceError):
+    """Something that Remanence stands on cannot be used; the message says what to mend."""
+
+    http_status = 503
+
+
+class MemoryDamaged(Unavailable):
+    """A saved memory cannot be trusted; what the person said is safe, and the memory can be made from it."""
+
+
+# By name, so that showing an error never waits for torch to be imported.
+TRANSLATIONS: dict[str, type[RemanenceError]] = {
+    "memory.generator.GeneratorMismatch": Unavailable,
+    "memory.generator.GeneratorUnavailable": Unavailable,
+    "memory.state.DamagedState": MemoryDamaged,
+    "model.base.ModelUnavailable": Unavailable,
+    "storage.database.StoreUnavailable": Unavailable,
+    "storage.store.BadName": BadRequest,
+    "storage.store.NameTaken": BadRequest,
+    "storage.store.StaleState": Unavailable,
+    "storage.store.UnknownRow": NotFound,
+}
+
+
+def translated_class(error: BaseException) -> type[RemanenceError] | None:
+    """Return what `error` is for a person, None where it is not an error of the lower packages."""
+    for cls in type(error).__mro__:
+        if found := TRANSLATIONS.get(f"{cls.__module__}.{cls.__qualname__}"):
+            return found
+    return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let an error of memory, model or storage leave the block as the `RemanenceError` that stands for it."""
+    try:
+        yield
+    except Exception as error:
+        if (cls := translated_class(error)) is None:
+            raise
+        raise cls(str(error)) from error

@@ -1,0 +1,254 @@
+"""The generator: learned maps from hidden states to a memory state, and from a state to an adapter.
+
+Per target module, h the input of the decoder layer that owns it:
+
+    x = RMSNorm(h)      k_t = A2 x_(t - key_shift)      v_t = A3 x_t      S += sum_t mask_t * k_t^T v_t
+
+With `key_shift` 1 the key comes from the token before, so that the memory is an associative table of what
+follows what.
+
+Knows nothing of the language model but the names and sizes of its target modules.
+Shapes: N rows, T tokens, D hidden size, R state size. Sources: arXiv 2411.05877; README.md beside this file.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from memory.adapter import Adapter, TargetUpdate
+from memory.normalisation import Normalisation, factors, orthogonalise
+from memory.state import MemoryState
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+FORMAT = "remanence-generator-1"
+
+
+class GeneratorMismatch(ValueError):
+    """A state was made by another generator than the one asked to use it."""
+
+
+class GeneratorUnavailable(ValueError):
+    """The folder does not hold a generator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One linear module of the base model that is adapted.
+
+    Attributes:
+        name: the module's path in the base model, such as `model.layers.0.self_attn.o_proj`.
+        layer: index of the decoder layer that owns it, whose input is read.
+        hidden_size: D, width of that input.
+        in_features, out_features: of the module.
+    """
+
+    name: str
+    layer: int
+    hidden_size: int
+    in_features: int
+    out_features: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """Everything about a generator but its weights.
+
+    Attributes:
+        targets: the modules it adapts.
+        state_size: R.
+        rank: most directions an adapter may have, at most R.
+        scale: factor of the update.
+        normalisation: see `memory.normalisation`.
+        key_shift: how many tokens before the value its key is taken from, 0 or 1.
+        reading: `independent` reads every chunk with the adapter off.
+    """
+
+    targets: tuple[Target, ...]
+    state_size: int
+    rank: int
+    scale: float = 1.0
+    normalisation: Normalisation = "newton_schulz"
+    key_shift: int = 1
+    reading: Literal["independent"] = "independent"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Return the config that `asdict` gave; raises TypeError or KeyError for anything else."""
+        fields = dict(values)
+        targets = fields.pop("targets")
+        if not isinstance(targets, list):
+            raise TypeError(f"targets: expected a list, got {type(targets).__name__}")
+        return cls(targets=tuple(Target(**t) for t in targets), **fields)  # type: ignore[arg-type]
+
+
+class TargetMaps(nn.Module):
+    """The learned maps of one target: the norm of h, A1, A2, A3 and B."""
+
+    def __init__(self, target: Target, state_size: int) -> None:
+        super().__init__()
+        self.norm = nn.Parameter(torch.ones(target.hidden_size))
+        self.a1 = nn.Parameter(torch.randn(state_size, target.in_features) * target.in_features**-0.5)
+        self.a2 = nn.Parameter(torch.randn(state_size, target.hidden_size) * target.hidden_size**-0.5)
+        self.a3 = nn.Parameter(torch.randn(state_size, target.hidden_size) * target.hidden_size**-0.5)
+        # small, not zero: a zero B gives the other maps no gradient
+        self.b = nn.Parameter(torch.randn(target.out_features, state_size) * 0.3 * state_size**-0.5)
+
+    def outer_products(self, hidden: Tensor, mask: Tensor, key_shift: int) -> Tensor:
+        """Return the sum over tokens of k^T v, `[N, R, R]`, of `hidden` `[N, T, D]` under `mask` `[N, T]`."""
+        x = nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
+        keys, values = x @ self.a2.T, x @ self.a3.T  # [N, T, R]
+        if key_shift:
+            keys = nn.functional.pad(keys, (0, 0, key_shift, 0))[:, :-key_shift]
+        return keys.mT @ (values * mask.unsqueeze(-1))
+
+
+class Generator(nn.Module):
+    """Reads hidden states into a memory state, and makes the adapter of a state."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.maps = nn.ModuleList(TargetMaps(t, config.state_size) for t in config.targets)
+
+    def _pairs(self) -> list[tuple[Target, TargetMaps]]:
+        return [
+            (t, m) for t, m in zip(self.config.targets, self.maps, strict=True) if isinstance(m, TargetMaps)
+        ]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of config and weights: two generators with the same fingerprint make the same states."""
+        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def empty_state(self) -> MemoryState:
+        """Return the state of somebody who has said nothing."""
+        size = self.config.state_size
+        return MemoryState(
+            {t.name: torch.zeros(size, size) for t in self.config.targets}, 0, self.fingerprint
+        )
+
+    def sums(self, hidden: Mapping[int, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """Return what each row adds to each target's sum, float32 `[N, R, R]`.
+
+        Args:
+            hidden: input of each decoder layer, by index, `[N, T, D]`, any float dtype.
+            mask: 1 where the token counts, 0 where it is only context, `[N, T]`.
+        """
+        weight = mask.float()
+        shift = self.config.key_shift
+        return {t.name: maps.outer_products(hidden[t.layer], weight, shift) for t, maps in self._pairs()}
+
+    @torch.no_grad()
+    def fold(self, state: MemoryState, hidden: Mapping[int, Tensor], mask: Tensor) -> MemoryState:
+        """Return `state` with one more chunk read into it; `state` itself is not changed.
+
+        Args:
+            state: what was read so far.
+            hidden: input of each decoder layer, by index, `[T, D]`, any float dtype.
+            mask: True where the token counts, `[T]`.
+
+        Raises:
+            GeneratorMismatch: `state` was made by another generator.
+        """
+        self._check(state)
+        added = self.sums({layer: h.unsqueeze(0) for layer, h in hidden.items()}, mask.unsqueeze(0))
+        sums = {name: s + added[name][0].to(s.device) for name, s in state.sums.items()}
+        return MemoryState(sums, state.num_tokens + int(mask.sum()), state.generator)
+
+    @torch.no_grad()
+    def adapter(self, state: MemoryState) -> Adapter:
+        """Return the adapter of `state`; the same state gives the same adapter, bit for bit.
+
+        Raises:
+            GeneratorMismatch: `state` was made by another generator.
+        """
+        self._check(state)
+        updates = {}
+        for target, maps in self._pairs():
+            u, v = factors(state.sums[target.name], self.config.normalisation, self.config.rank)
+            device = maps.b.device
+            updates[target.name] = TargetUpdate(
+                maps.a1.detach(), maps.b.detach(), u.to(device), v.to(device), self.config.scale
+            )
+        return Adapter(updates)
+
+    def training_adapter(self, sums: Mapping[str, Tensor]) -> Adapter:
+        """Return the adapters of a batch of people, differentiable, from sums `[G, R, R]` per target."""
+        return Adapter(
+            {
+                t.name: TargetUpdate(
+                    maps.a1,
+                    maps.b,
+                    orthogonalise(sums[t.name], self.config.normalisation),
+                    None,
+                    self.config.scale,
+                )
+                for t, maps in self._pairs()
+            }
+        )
+
+    def _check(self, state: MemoryState) -> None:
+        if state.generator != self.fingerprint:
+            raise GeneratorMismatch(
+                f"this memory was made by generator {state.generator}, this is generator {self.fingerprint}"
+            )
+
+    def save_pretrained(self, folder: Path | str, dtype: torch.dtype = torch.float32) -> None:
+        """Write `config.json` and the weights, as `dtype`, into `folder`."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        weights = {}
+        for target, maps in self._pairs():
+            for name, tensor in maps.state_dict().items():
+                weights[f"{target.name}.{name}"] = tensor.detach().to("cpu", dtype).contiguous()
+        save_file(weights, path / WEIGHTS_FILE)
+        config = {"format": FORMAT, **asdict(self.config)}
+        (path / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> Self:
+        """Return the generator that `save_pretrained` wrote, on the CPU, in float32, for inference.
+
+        Raises:
+            GeneratorUnavailable: `folder` does not hold one.
+        """
+        path = Path(folder)
+        try:
+            values = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+            if values.pop("format", None) != FORMAT:
+                raise GeneratorUnavailable(
+                    f"{path} is not a memory generator: its config.json has no format {FORMAT}"
+                )
+            generator = cls(GeneratorConfig.from_dict(values))
+            weights = load_file(path / WEIGHTS_FILE)
+            for target, maps in generator._pairs():
+                prefix = f"{target.name}."
+                own = {k.removeprefix(prefix): w.float() for k, w in weights.items() if k.startswith(prefix)}
+                maps.load_state_dict(own)
+        except (
+            OSError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            RuntimeError,
+            SafetensorError,
+        ) as exc:
+            if isinstance(exc, GeneratorUnavailable):
+                raise
+            raise GeneratorUnavailable(f"{path} does not hold a memory generator: {exc}") from exc
+        return generator.eval().requires_grad_(False)

@@ -1,0 +1,183 @@
+"""A frozen language model: loading, reading and plain forward passes.
+
+Any Hugging Face causal language model with safetensors weights, as it is or in NF4 (bitsandbytes). On the
+CPU everything
+is computed in float32: some processors announce bfloat16 matrix units that the system then forbids, and die
+of it.
+
+Shapes: T tokens, D hidden size, V vocabulary.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
+
+from memory.adapter import Adapter
+from memory.generator import Generator, Target
+from memory.state import MemoryState
+from model.application import applied
+
+Quantize = Literal["auto", "nf4", "none"]
+EMBEDDED = Path(__file__).parent / "embedded"
+
+
+class ModelUnavailable(ValueError):
+    """The folder or name is not a language model that can be loaded here."""
+
+
+def decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Return the path and the list of the decoder layers of `network`.
+
+    Raises:
+        ModelUnavailable: there is no list of as many modules as the model has layers.
+    """
+    count = _config(network).num_hidden_layers
+    for path, module in network.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return path, module
+    raise ModelUnavailable(f"{type(network).__name__} has no list of {count} decoder layers")
+
+
+def attention_output_targets(network: nn.Module) -> tuple[Target, ...]:
+    """Return the attention output projection of every decoder layer, the paper's target modules."""
+    path, layers = decoder_layers(network)
+    hidden_size = _config(network).hidden_size
+    targets = []
+    for index, layer in enumerate(layers):
+        module: Any = layer.get_submodule("self_attn.o_proj")
+        name = f"{path}.{index}.self_attn.o_proj"
+        targets.append(Target(name, index, hidden_size, int(module.in_features), int(module.out_features)))
+    return tuple(targets)
+
+
+def _config(network: nn.Module) -> Any:
+    return network.config
+
+
+class BaseModel:
+    """A frozen causal language model and its tokenizer.
+
+    Attributes:
+        network: the Hugging Face model.
+        tokenizer: its tokenizer.
+        name: as it was asked for.
+        fingerprint: short hash of what decides its hidden states: the weights' files and the quantisation.
+        lock: held during a forward pass; adapters are put on the one network that everybody shares.
+    """
+
+    def __init__(self, network: Any, tokenizer: Any, name: str, fingerprint: str) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.name = name
+        self.fingerprint = fingerprint
+        self.lock = threading.RLock()
+
+    @classmethod
+    def load(cls, path_or_name: str | Path, quantize: Quantize = "auto", device: str = "auto") -> Self:
+        """Return the model of a folder or a hub name (from the local cache only), ready to run.
+
+        Args:
+            path_or_name: folder or hub name; "embedded" is the model that ships.
+            quantize: `nf4` is 4 bit, `none` is float32 on the CPU and bfloat16 on CUDA, `auto` is nf4.
+            device: `cpu`, `cuda` or `auto`.
+
+        Raises:
+            ModelUnavailable: it is not a causal language model with safetensors weights and a tokenizer.
+        """
+        name = str(path_or_name)
+        source = str(EMBEDDED) if name == "embedded" else name
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
+        if quantize != "none":
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+            )
+        transformers_logging.disable_progress_bar()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+            network = AutoModelForCausalLM.from_pretrained(source, device_map={"": device}, **options)
+            fingerprint = _fingerprint(
+                source, quantize, AutoConfig.from_pretrained(source, local_files_only=True)
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as exc:
+            reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+            raise ModelUnavailable(f"{name} is not a language model that can be loaded: {reason}") from exc
+        network.eval().requires_grad_(False)
+        lm = cls(network, tokenizer, name, fingerprint)
+        lm._warm_up()
+        return lm
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        device: torch.device = self.network.device
+        return device
+
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens a forward pass may hold."""
+        return int(getattr(self.network.config, "max_position_embeddings", 1 << 20))
+
+    def _warm_up(self) -> None:
+        # bitsandbytes repacks the weights in the first pass, which would fall on somebody's first word
+        self.logits([0, 0])
+
+    @torch.inference_mode()
+    def logits(self, token_ids: Sequence[int], adapter: Adapter | None = None) -> Tensor:
+        """Return the logits after every token, `[T, V]`; `adapter` None is the base model."""
+        ids = torch.tensor([list(token_ids)], device=self.device)
+        with self.lock, applied(self.network, adapter):
+            logits: Tensor = self.network(input_ids=ids, use_cache=False).logits[0]
+        return logits
+
+    @torch.inference_mode()
+    def read(
+        self,
+        token_ids: Sequence[int],
+        state: MemoryState,
+        generator: Generator,
+        counts: Sequence[bool] | None = None,
+    ) -> MemoryState:
+        """Return `state` with one chunk read into it, the adapter off.
+
+        Args:
+            token_ids: the chunk, with what stood before it as context.
+            counts: True where a token is read into the state, False where it is context only; None counts
+                all.
+
+        Raises:
+            GeneratorMismatch: `state` was made by another generator.
+        """
+        ids = torch.tensor([list(token_ids)], device=self.device)
+        mask = torch.ones(len(token_ids), dtype=torch.bool) if counts is None else torch.tensor(list(counts))
+        with self.lock:
+            hidden = layer_inputs(self.network, {"input_ids": ids, "use_cache": False})
+        return generator.fold(state, {i: h[0].float().cpu() for i, h in hidden.items()}, mask)
+
+
+def layer_inputs(network: Any, inputs: dict[str, Any]) -> dict[int, Tensor]:
+    """Return the input of each decoder layer, `[N, T, D]`, of one forward pass."""
+    states = network.base_model(**inputs, output_hidden_states=True).hidden_states
+    return dict(enumerate(states[:-1]))
+
+
+def _fingerprint(source: str, quantize: Quantize, config: Any) -> str:
+    """Return a short hash of the weights' files, the config and the quantisation."""
+    digest = hashlib.sha256(f"{'none' if quantize == 'none' else 'nf4'}".encode())
+    folder = Path(source)
+    if folder.is_dir():
+        for file in sorted(folder.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    digest.update(json.dumps(config.to_dict(), sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]

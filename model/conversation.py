@@ -1,0 +1,103 @@
+"""Turns as tokens: the prompt of an answer, and the chunk that is read into memory.
+
+Both use the tokenizer's own chat template, so that what is read looks like what the model was trained on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from memory.generator import Generator
+from memory.state import MemoryState
+from model.base import BaseModel
+
+READ_CONTEXT_TOKENS = 64
+READ_WINDOW_TOKENS = 256
+REPLY_RESERVE_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One finished turn: what the person said, and the reply."""
+
+    user: str
+    assistant: str
+
+
+def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_tokens: int) -> list[int]:
+    """Return the tokens of a prompt: the newest exchanges that fit, the person's message, and the opening of
+    the reply.
+
+    Args:
+        window: the running session before this message, oldest first.
+        text: the message.
+        max_window_tokens: most tokens the older exchanges may take; whole exchanges only.
+
+    The prompt never exceeds what the model can hold: of a longer message only the end is in it.
+    """
+    message = _template_ids(lm, [], text)
+    room = lm.context_tokens - REPLY_RESERVE_TOKENS
+    best = message
+    for start in range(len(window) - 1, -1, -1):
+        ids = _template_ids(lm, window[start:], text)
+        if len(ids) - len(message) > max_window_tokens or len(ids) > room:
+            break
+        best = ids
+    return best[-room:]
+
+
+def fold(
+    lm: BaseModel,
+    generator: Generator,
+    state: MemoryState,
+    context: Sequence[Exchange],
+    exchange: Exchange,
+    roles: Literal["user", "both"] = "user",
+) -> MemoryState:
+    """Return `state` with one finished turn read into it; `state` itself is not changed.
+
+    Args:
+        context: the exchanges of the same session before this one, oldest first; their last tokens are seen,
+            not counted.
+        roles: whose words count. By default the person's only, so that the model does not learn from its own
+            guesses.
+
+    Raises:
+        GeneratorMismatch: `state` was made by another generator.
+    """
+    before = _exchange_ids(lm, context)
+    said = _exchange_ids(lm, context, exchange.user)
+    ids = _exchange_ids(lm, [*context, exchange])
+    counts = [len(before) <= i < (len(said) if roles == "user" else len(ids)) for i in range(len(ids))]
+    last = max((i for i, c in enumerate(counts) if c), default=-1)
+    for start in range(len(before), last + 1, READ_WINDOW_TOKENS):
+        # what follows the last counted token cannot change what is read before it
+        begin, end = max(0, start - READ_CONTEXT_TOKENS), min(start + READ_WINDOW_TOKENS, last + 1)
+        window_counts = [c and i >= start for i, c in zip(range(begin, end), counts[begin:end], strict=True)]
+        state = lm.read(ids[begin:end], state, generator, window_counts)
+    return state
+
+
+def _messages(exchanges: Sequence[Exchange], text: str | None = None) -> list[dict[str, str]]:
+    messages = []
+    for exchange in exchanges:
+        messages.append({"role": "user", "content": exchange.user})
+        messages.append({"role": "assistant", "content": exchange.assistant})
+    if text is not None:
+        messages.append({"role": "user", "content": text})
+    return messages
+
+
+def _exchange_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None = None) -> list[int]:
+    messages = _messages(exchanges, text)
+    if not messages:
+        return []
+    ids: list[int] = lm.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+    return ids
+
+
+def _template_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str) -> list[int]:
+    ids: list[int] = lm.tokenizer.apply_chat_template(
+        _messages(exchanges, text), add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    return ids

@@ -1,0 +1,12 @@
+"""How the embedded model was made: made-up people, natural text, a tokenizer, and one training loop.
+
+| file | what it holds |
+|---|---|
+| `kinds/*.toml` | kinds of personal facts: how people say them, how they ask about them |
+| `values.py` | open-vocabulary values for those facts |
+| `people.py` | made-up people: sessions that hold facts, and questions about them |
+| `corpus.py` | dialogues and stories read from the data folder |
+| `episodes.py` | people and text as batches of tokens |
+| `tokenizer.py` | the tokenizer and the chat template |
+| `loop.py` | the training itself |
+"""

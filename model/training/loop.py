@@ -1,0 +1,303 @@
+"""The training of the embedded model: language model and generator together, from nothing, in one loop.
+
+    loss = answering questions under the adapter  +  reconstruction under the adapter  +  0.3 x language
+    modelling
+
+Reconstruction (predicting what was read again, under the adapter made from it; the paper's own pretraining)
+is what makes
+recall appear at all: every token is a lesson. The steps are deterministic in the seed and can be resumed.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import AdamW
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from memory.adapter import Adapter
+from memory.generator import Generator, GeneratorConfig
+from model.application import applied
+from model.base import attention_output_targets
+from model.training import corpus
+from model.training.episodes import Batch, Episodes, Mixture, Rows
+from model.training.muon import Muon
+from model.training.people import People, load_kinds
+from model.training.tokenizer import END, PAD, rendered, train_tokenizer
+from model.training.values import Values
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """Sizes and schedule of one training.
+
+    Attributes:
+        steps: optimiser steps in all; the learning rate ends at a twentieth of its peak.
+        hidden_size, layers, heads, intermediate_size, vocabulary: of the language model.
+        state_size: R of the generator.
+        people, stories, dialogues: episodes in a step.
+        learning_rate: peak; warmup_steps rise to it, the last decay_share of the steps fall from it.
+        checkpoint_steps: steps between checkpoints.
+    """
+
+    steps: int = 2500
+    hidden_size: int = 256
+    layers: int = 4
+    heads: int = 4
+    intermediate_size: int = 704
+    vocabulary: int = 4096
+    state_size: int = 128
+    people: int = 18
+    stories: int = 1
+    dialogues: int = 3
+    num_questions: int = 7
+    num_retellings: int = 3
+    learning_rate: float = 2e-3
+    matrix_learning_rate: float = 4e-3
+    muon: bool = True
+    warmup_steps: int = 100
+    decay_share: float = 0.4
+    clip: float = 1.0
+    checkpoint_steps: int = 100
+    seed: int = 1
+
+    def mixture(self, step: int) -> Mixture:
+        """Return what a step is made of: facts grow in number, reconstruction fades once recall is there."""
+        done = step / self.steps
+        facts = (1, 4) if done < 0.6 else (1, 6) if done < 0.8 else (2, 10)
+        reconstructed = 1.0 if done < 0.2 else 0.25
+        return Mixture(
+            self.people,
+            self.stories,
+            self.dialogues,
+            facts,
+            self.num_questions,
+            self.num_retellings,
+            reconstructed,
+        )
+
+    def rate(self, step: int) -> float:
+        """Return the share of the peak learning rates at a step: a linear rise, a plateau, a linear fall."""
+        rise = min(1.0, (step + 1) / self.warmup_steps)
+        fall = min(1.0, (self.steps - step) / max(1.0, self.decay_share * self.steps))
+        return min(rise, max(0.05, fall))
+
+
+def build_tokenizer(config: TrainingConfig, data: Path, people: People) -> PreTrainedTokenizerFast:
+    """Return a tokenizer trained on made-up people and on the dialogues of `data`."""
+    rng = random.Random(config.seed)
+
+    def texts() -> Iterator[str]:
+        for _ in range(15_000):
+            person = people.draw(rng, 6, 4)
+            yield from (rendered(session) for session in person.sessions)
+            yield from (f"{q.text} {q.reply}" for q in person.questions)
+        dialogues = corpus.dialogues(data)
+        rng.shuffle(dialogues)
+        yield from (rendered(dialogue) for dialogue in dialogues[:8000])
+        yield from (story.passage for story in corpus.stories(data))
+
+    return train_tokenizer((t for t in texts()), config.vocabulary)
+
+
+def build_models(
+    config: TrainingConfig, tokenizer: PreTrainedTokenizerFast
+) -> tuple[LlamaForCausalLM, Generator]:
+    """Return an untrained language model and an untrained generator for it."""
+    torch.manual_seed(config.seed)
+    network = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.convert_tokens_to_ids(END),
+            pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        )
+    )
+    targets = attention_output_targets(network)
+    return network, Generator(GeneratorConfig(targets, config.state_size, config.state_size))
+
+
+def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dict[str, Tensor]:
+    """Return the three losses of a batch, each a mean over the tokens that count in it."""
+    size = generator.config.state_size
+    sums = {t.name: torch.zeros(batch.num_people, size, size) for t in generator.config.targets}
+    language = []
+    for rows in batch.reads:
+        output = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
+        own = generator.sums(dict(enumerate(output.hidden_states[:-1])), rows.weight)  # [N, R, R]
+        sums = {name: s.index_add(0, rows.person, own[name]) for name, s in sums.items()}
+        language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, rows.is_real))
+    adapter = generator.training_adapter(sums)
+    return {
+        "answer": _mean([_adapted_loss(network, adapter, rows) for rows in batch.cues]),
+        "again": _mean([_adapted_loss(network, adapter, rows) for rows in batch.predicted]),
+        "language": _mean(language),
+    }
+
+
+def _adapted_loss(network: LlamaForCausalLM, adapter: Adapter, rows: Rows) -> tuple[Tensor, Tensor]:
+    with applied(network, adapter.rows(rows.person)):
+        hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
+    return _next_token_loss(network, hidden, rows.ids, rows.weight)
+
+
+def _next_token_loss(
+    network: LlamaForCausalLM, hidden: Tensor, ids: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum of the losses and the sum of the weights."""
+    # the vocabulary projection is a third of such a small model: only where a token counts
+    counted = weight[:, 1:] > 0
+    logits = network.lm_head(hidden[:, :-1][counted])
+    each = functional.cross_entropy(logits, ids[:, 1:][counted], reduction="none")
+    weights = weight[:, 1:][counted]
+    return (each * weights).sum(), weights.sum()
+
+
+def _mean(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    return torch.stack([loss for loss, _ in parts]).sum() / torch.stack(
+        [w for _, w in parts]
+    ).sum().clamp_min(1.0)
+
+
+class Training:
+    """One training: what it holds, its steps, its checkpoints."""
+
+    def __init__(self, config: TrainingConfig, data: Path, out: Path) -> None:
+        self.config = config
+        self.out = out
+        out.mkdir(parents=True, exist_ok=True)
+        people = People(load_kinds(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data))
+        if (out / "tokenizer.json").exists():
+            self.tokenizer = PreTrainedTokenizerFast.from_pretrained(out)
+        else:
+            self.tokenizer = build_tokenizer(config, data, people)
+            self.tokenizer.save_pretrained(out)
+        self.episodes = Episodes(self.tokenizer, people, corpus.stories(data), corpus.dialogues(data))
+        self.network, self.generator = build_models(config, self.tokenizer)
+        self.optimisers = self._optimisers()
+        self.step = 0
+
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        named = [*self.network.named_parameters(), *self.generator.named_parameters()]
+        matrices = [p for n, p in named if p.ndim == 2 and "embed" not in n]
+        others = [p for n, p in named if p.ndim != 2 or "embed" in n]
+        rate = self.config.learning_rate
+        if self.config.muon:
+            return [
+                Muon(matrices, self.config.matrix_learning_rate, 0.95, 0.05),
+                AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+            ]
+        return [
+            AdamW(
+                [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
+                lr=rate,
+                betas=(0.9, 0.98),
+            )
+        ]
+
+    @property
+    def result(self) -> Path:
+        """Folder of the trained model."""
+        return self.out / "model"
+
+    def run(self) -> None:
+        """Train from where the last checkpoint left off to the end, then export."""
+        peaks = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
+        self.resume()
+        groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        parameters = [p for group in groups for p in group["params"]]
+        started, tokens = time.monotonic(), 0
+        while self.step < self.config.steps:
+            rng = random.Random(f"{self.config.seed}/{self.step}")
+            batch = self.episodes.batch(rng, self.config.mixture(self.step))
+            parts = losses(self.network, self.generator, batch)
+            loss = parts["answer"] + parts["again"] + 0.3 * parts["language"]
+            for optimiser in self.optimisers:
+                optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
+            for group, peak in zip(groups, peaks, strict=True):
+                group["lr"] = peak * self.config.rate(self.step)
+            for optimiser in self.optimisers:
+                optimiser.step()
+            self.step += 1
+            tokens += sum(
+                int(rows.is_real.sum())
+                for part in (batch.reads, batch.predicted, batch.cues)
+                for rows in part
+            )
+            if self.step % 10 == 0:
+                report = {name: round(value.item(), 3) for name, value in parts.items()}
+                seconds = round(time.monotonic() - started, 1)
+                log.info(
+                    json.dumps(
+                        {
+                            "step": self.step,
+                            **report,
+                            "norm": round(norm.item(), 2),
+                            "s": seconds,
+                            "tokens": tokens,
+                        }
+                    )
+                )
+            if self.step % self.config.checkpoint_steps == 0:
+                self.checkpoint()
+        self.export(self.result)
+
+    def checkpoint(self) -> None:
+        """Write all that a resumed training needs; the old checkpoint stays until the new one is whole."""
+        fresh = self.out / "checkpoint.new"
+        state = {
+            "config": asdict(self.config),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "generator": self.generator.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        torch.save(state, fresh)
+        fresh.replace(self.out / "checkpoint.pt")
+
+    def resume(self) -> None:
+        """Continue from the checkpoint in the folder, where there is one.
+
+        Raises:
+            ValueError: the checkpoint is of a model of other sizes.
+        """
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        sizes = ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "state_size")
+        wanted = asdict(self.config)
+        if any(state["config"][key] != wanted[key] for key in sizes):
+            raise ValueError(f"{path} is of a model of other sizes: choose another folder or the same sizes")
+        self.network.load_state_dict(state["network"])
+        self.generator.load_state_dict(state["generator"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step = state["step"]
+
+    def export(self, folder: Path) -> None:
+        """Write the model, its tokenizer and its generator as they ship: 16 bit, safetensors."""
+        self.network.eval()
+        weights = {name: tensor.to(torch.bfloat16) for name, tensor in self.network.state_dict().items()}
+        self.network.save_pretrained(folder, state_dict=weights)
+        self.tokenizer.save_pretrained(folder)
+        self.generator.save_pretrained(folder / "generator", dtype=torch.bfloat16)
+        self.network.train()

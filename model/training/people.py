@@ -1,0 +1,260 @@
+"""Made-up people: chat sessions in which they say facts about themselves, and what they ask about them later.
+
+Every kind of fact (kinds/*.toml) has many ways of saying and of asking, most have slots that multiply the
+relations, and every value is open-vocabulary. A person has one style: careful, lower case, without
+punctuation, with slips.
+"""
+
+import random
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model.conversation import Exchange
+from model.training.values import Values
+
+KINDS = Path(__file__).parent / "kinds"
+
+PHRASES = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
+# exchanges of no consequence, written by hand
+SMALL_TALK: list[tuple[str, str]] = [(said, reply) for said, reply in PHRASES["small_talk"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One relation between a person and a value, and the ways of putting it into words."""
+
+    name: str
+    value: str
+    say: tuple[str, ...]
+    ask: tuple[str, ...]
+    prompt: tuple[str, ...]
+    reply: tuple[str, ...]
+    slots: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A kind with its slots and its value chosen."""
+
+    kind: Kind
+    slots: dict[str, str]
+    value: str
+
+    @property
+    def relation(self) -> tuple[str, ...]:
+        """What the fact is about; a person has one value for it."""
+        return (self.kind.name, *self.slots.values())
+
+    def words(self, template: str) -> str:
+        """Return `template` with this fact filled in."""
+        article = "an" if self.value[:1].lower() in "aeiou" else "a"
+        return template.format(v=self.value, a_v=f"{article} {self.value}", **self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something the person says in a later session, and the reply to learn; no value: it was never said."""
+
+    text: str
+    reply: str
+    value: str | None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the person said it."""
+        return self.value is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Retelling:
+    """A fact said a second time, in other words than in the sessions."""
+
+    text: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeUpPerson:
+    """Sessions to read, what is asked afterwards, and facts told again in other words."""
+
+    sessions: tuple[tuple[Exchange, ...], ...]
+    questions: tuple[Question, ...]
+    retellings: tuple[Retelling, ...]
+
+
+def load_kinds(folder: Path = KINDS) -> list[Kind]:
+    """Return every kind of fact in the TOML files of `folder`."""
+    kinds = []
+    for file in sorted(folder.glob("*.toml")):
+        for entry in tomllib.loads(file.read_text(encoding="utf-8"))["kind"]:
+            texts: dict[str, Any] = {key: tuple(entry[key]) for key in ("say", "ask", "prompt", "reply")}
+            kinds.append(Kind(entry["name"], entry["value"], slots=entry.get("slots", {}), **texts))
+    return kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one person types."""
+
+    lower: bool
+    no_end: bool
+    no_apostrophe: bool
+    short_forms: bool
+    slips: float  # share of words with two letters swapped
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> "Style":
+        careful = rng.random() < 0.4
+        if careful:
+            return cls(False, False, False, False, 0.0)
+        lower = rng.random() < 0.7
+        return cls(
+            lower,
+            rng.random() < 0.6,
+            rng.random() < 0.4,
+            rng.random() < 0.3,
+            rng.choice([0.0, 0.0, 0.02, 0.06]),
+        )
+
+    def typed(self, rng: random.Random, text: str, keep: Sequence[str] = ()) -> str:
+        """Return `text` as this person types it; the words of `keep` may change their case only."""
+        if self.no_end:
+            text = re.sub(r"[.!]$", "", text)
+        if self.no_apostrophe:
+            text = re.sub(r"(\w)'(\w)", r"\1\2", text)
+        if self.short_forms:
+            for long, short in PHRASES["short_form"].items():
+                if rng.random() < 0.5:
+                    text = re.sub(rf"\b{long}\b", short, text)
+        if self.slips:
+            kept = {w for value in keep for w in value.split()}
+            words = text.split(" ")
+            for i, word in enumerate(words):
+                if len(word) > 3 and word.isalpha() and word not in kept and rng.random() < self.slips:
+                    j = rng.randrange(1, len(word) - 1)
+                    words[i] = word[:j] + word[j + 1] + word[j] + word[j + 2 :]
+            text = " ".join(words)
+        return text.lower() if self.lower else text
+
+
+class People:
+    """Makes people up."""
+
+    def __init__(self, kinds: Sequence[Kind], values: Values, small_talk: Sequence[tuple[str, str]]) -> None:
+        self.kinds = list(kinds)
+        self.values = values
+        self.small_talk = list(small_talk)
+
+    def draw(
+        self,
+        rng: random.Random,
+        num_facts: int,
+        num_questions: int,
+        num_retellings: int = 0,
+        unknown: float = 0.2,
+    ) -> MadeUpPerson:
+        """Return a person of `num_facts` facts who asks questions, a share `unknown` of them unanswerable."""
+        style = Style.draw(rng)
+        facts: list[Fact] = []
+        relations: set[tuple[str, ...]] = set()
+        while len(facts) < num_facts:
+            fact = self._fact(rng, facts)
+            if fact.relation not in relations:
+                relations.add(fact.relation)
+                facts.append(fact)
+        questions = []
+        for _ in range(num_questions):
+            if not facts or rng.random() < unknown:
+                questions.append(self._unknown(rng, style, relations, facts))
+            else:
+                questions.append(self._known(rng, style, rng.choice(facts)))
+        retellings = [
+            self._retelling(rng, style, rng.choice(facts)) for _ in range(num_retellings if facts else 0)
+        ]
+        return MadeUpPerson(self._sessions(rng, style, facts), tuple(questions), tuple(retellings))
+
+    def _fact(self, rng: random.Random, others: Sequence[Fact] = ()) -> Fact:
+        # often a second fact of a kind already there, so that "dog" and "cat" must be told apart
+        again = [f.kind for f in others if f.kind.slots]
+        kind = rng.choice(again) if again and rng.random() < 0.2 else rng.choice(self.kinds)
+        slots = {name: rng.choice(options) for name, options in kind.slots.items()}
+        return Fact(kind, slots, self.values.draw(rng, kind.value))
+
+    def _known(self, rng: random.Random, style: Style, fact: Fact) -> Question:
+        value = fact.value.lower() if style.lower else fact.value
+        said = Fact(fact.kind, fact.slots, value)
+        reply = said.words(rng.choice(fact.kind.reply if rng.random() < 0.5 else PHRASES["plain_reply"]))
+        return Question(style.typed(rng, fact.words(rng.choice(fact.kind.ask))), reply, value)
+
+    def _retelling(self, rng: random.Random, style: Style, fact: Fact) -> Retelling:
+        text = style.typed(rng, fact.words(rng.choice(fact.kind.say)), keep=[fact.value])
+        return Retelling(text, fact.value.lower() if style.lower else fact.value)
+
+    def _unknown(
+        self, rng: random.Random, style: Style, relations: set[tuple[str, ...]], facts: Sequence[Fact]
+    ) -> Question:
+        while True:
+            fact = self._fact(rng, facts)
+            if fact.relation not in relations:
+                return Question(
+                    style.typed(rng, fact.words(rng.choice(fact.kind.ask))),
+                    rng.choice(PHRASES["unknown"]),
+                    None,
+                )
+
+    def _sessions(
+        self, rng: random.Random, style: Style, facts: Sequence[Fact]
+    ) -> tuple[tuple[Exchange, ...], ...]:
+        num_sessions = 1 if len(facts) <= 3 else rng.randint(1, 1 + len(facts) // 4)
+        groups: list[list[Fact]] = [[] for _ in range(num_sessions)]
+        for fact in facts:
+            rng.choice(groups).append(fact)
+        return tuple(s for s in (self._session(rng, style, group) for group in groups) if s)
+
+    def _session(self, rng: random.Random, style: Style, facts: Sequence[Fact]) -> tuple[Exchange, ...]:
+        chat_share = rng.choice([0.0, 0.2, 0.5, 1.0])
+        exchanges: list[Exchange] = []
+        if rng.random() < 0.4 * chat_share + 0.1:
+            exchanges.append(Exchange(*rng.choice(SMALL_TALK[:4])))
+        waiting = list(facts)
+        while waiting:
+            fact = waiting.pop()
+            if exchanges and rng.random() < 0.15:
+                # the assistant asks, and the person answers with little more than the value
+                last = exchanges[-1]
+                prompt = fact.words(rng.choice(fact.kind.prompt))
+                opening = "" if last.assistant.endswith("?") else f"{last.assistant} "
+                exchanges[-1] = Exchange(last.user, f"{opening}{prompt}")
+                said = style.typed(rng, fact.words(rng.choice(PHRASES["bare_answer"])), keep=[fact.value])
+                exchanges.append(Exchange(said, self._acknowledgement(rng, style, fact)))
+                continue
+            said = fact.words(rng.choice(fact.kind.say))
+            keep = [fact.value]
+            if waiting and rng.random() < 0.15:
+                other = waiting.pop()
+                said = (
+                    said.rstrip(".!") + rng.choice(PHRASES["join"]) + other.words(rng.choice(other.kind.say))
+                )
+                keep.append(other.value)
+            if rng.random() < 0.15 * chat_share + 0.05:
+                aside = rng.choice(self.small_talk)[0]
+                said = f"{aside} {said}" if rng.random() < 0.5 else f"{said} {aside}"
+            said = style.typed(rng, said, keep=keep)
+            exchanges.append(Exchange(said, self._acknowledgement(rng, style, fact)))
+            while rng.random() < 0.4 * chat_share:
+                user, assistant = rng.choice(self.small_talk if rng.random() < 0.7 else SMALL_TALK)
+                exchanges.append(Exchange(style.typed(rng, user), assistant))
+        return tuple(exchanges)
+
+    def _acknowledgement(self, rng: random.Random, style: Style, fact: Fact) -> str:
+        reply = rng.choice(PHRASES["acknowledgement"])
+        if rng.random() < 0.15:
+            value = fact.value.lower() if style.lower else fact.value
+            reply = rng.choice(PHRASES["echo"]).format(v=value)
+        if rng.random() < 0.2:
+            reply += " " + rng.choice(PHRASES["follow_up"])
+        return reply

@@ -1,0 +1,156 @@
+"""Opening the database: every connection as we need it, the schema up to date, failures told in one sentence.
+
+SQLite gets write-ahead logging, so that readers never wait for a writer; a busy timeout; foreign keys;
+overwriting of what is deleted; and transactions that take the write lock when they begin if they mean to
+write, so that none fails half-way because another was faster. Other databases keep their own ways; two
+processes that open a new one of those at the same moment may disturb each other's migrations, on SQLite they
+take turns.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+
+BUSY_TIMEOUT_S = 10
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON")
+
+# SQLite's primary result codes, as the end of a sentence.
+REASONS = {
+    sqlite3.SQLITE_BUSY: "is locked by another process; try again when it has finished",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
+    sqlite3.SQLITE_CORRUPT: "is damaged",
+    sqlite3.SQLITE_FULL: "cannot grow, because the disk is full",
+    sqlite3.SQLITE_NOTADB: "is not a database",
+    sqlite3.SQLITE_READONLY: "cannot be written to",
+}
+
+# Alembic keeps the migration that runs in module globals.
+_migrating = threading.Lock()
+
+
+class StoreUnavailable(RuntimeError):
+    """The database cannot be opened or used; the message is one sentence a person can read."""
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for `url`, its schema up to date; a missing SQLite file is made, with its folder.
+
+    Raises:
+        StoreUnavailable: no database can be opened, made or brought up to date at `url`.
+    """
+    try:
+        engine = create_engine(_with_timeout(make_url(url)))
+    except (ArgumentError, ImportError) as error:
+        raise StoreUnavailable(f"The database URL cannot be used: {error}.") from error
+    if engine.dialect.name == "sqlite":
+        _make_file(engine.url)
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _begin)
+    try:
+        with told(engine):
+            _migrate(engine)
+    except StoreUnavailable:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def told(engine: Engine) -> Iterator[None]:
+    """Let what the database refuses leave the block as a `StoreUnavailable` that says why."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        # The low byte is the primary code, the others say more than a person needs.
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        reason = REASONS.get(code, f"cannot be used: {error.orig}")
+        raise StoreUnavailable(f"The database {_name(engine.url)} {reason}.") from error
+
+
+def writing(engine: Engine) -> Engine:
+    """Return the engine whose transactions take the write lock when they begin."""
+    return engine.execution_options(writes=True)
+
+
+def empty_log(engine: Engine) -> None:
+    """Move SQLite's write-ahead log into the database and empty it, so that no deleted word lingers there.
+
+    While another process reads, the log stays, until a later call or the last process closes the database.
+    """
+    if engine.dialect.name == "sqlite":
+        with told(engine), closing(engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _with_timeout(url: URL) -> URL:
+    """Return `url` with our busy timeout, unless it is not SQLite's or says its own."""
+    if url.get_backend_name() != "sqlite" or "timeout" in url.query:
+        return url
+    return url.update_query_dict({"timeout": str(BUSY_TIMEOUT_S)})
+
+
+def _name(url: URL) -> str:
+    """Return how a person knows the database: the file, or the URL without its password."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+
+
+def _make_file(url: URL) -> None:
+    """Make a missing SQLite file and its folder, both for their owner alone: they hold what people say."""
+    if url.database in (None, "", ":memory:"):
+        raise StoreUnavailable("A database in memory would lose everything: name a file.")
+    # With "uri", SQLite reads the name as a URI, and the file must be there.
+    file = Path(str(url.database))
+    if "uri" in url.query:
+        return
+    try:
+        if not file.exists():
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"The database {file} cannot be made: {error.strerror}.") from error
+
+
+def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own BEGIN is deferred and comes late: `_begin` does it instead.
+    connection.isolation_level = None
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    is_writing = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the schema up to date in one transaction; an up-to-date database is only read."""
+    config = Config()
+    # Alembic's config is an ini file, where a percent sign has a meaning.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == newest:
+            return
+    with _migrating, writing(engine).begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreUnavailable(
+                f"The database {_name(engine.url)} was made by a newer version of Remanence."
+            ) from error

@@ -1,0 +1,1 @@
+"""The schema's history; a migration repeats what it needs and imports no live code."""

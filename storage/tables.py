@@ -1,0 +1,131 @@
+"""The schema: people, sessions, turns and one memory state a person.
+
+Turns are the truth; a state row is a cache of what was read from them. The keys hold three promises that no
+caller can break: a turn belongs to the person who owns its session, a position in a session is taken once,
+and no id is ever given twice, so that "read through turn N" keeps its meaning after turns are deleted.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Status = Literal["complete", "stopped"]
+
+MAX_NAME_CHARS = 64
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: aware in Python, stored without a zone because SQLite has none."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """The present moment, in UTC."""
+    return datetime.now(UTC)
+
+
+class Table(DeclarativeBase):
+    """The base of every table; it names the constraints, so that a migration can speak of them."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text}
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class User(Table):
+    """A person."""
+
+    __tablename__ = "users"
+    __table_args__: Any = (UniqueConstraint("name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    # The last revision given to a state of this person; it outlives the state.
+    last_revision: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Session(Table):
+    """One conversation of a person."""
+
+    __tablename__ = "sessions"
+    __table_args__: Any = (
+        UniqueConstraint("user_id", "name"),
+        # What the key of turns refers to.
+        UniqueConstraint("id", "user_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Turn(Table):
+    """One finished exchange of a session."""
+
+    __tablename__ = "turns"
+    __table_args__: Any = (
+        UniqueConstraint("session_id", "position"),
+        ForeignKeyConstraint(["session_id", "user_id"], ["sessions.id", "sessions.user_id"]),
+        Index(None, "user_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int]
+    session_id: Mapped[int]
+    position: Mapped[int]
+    user_text: Mapped[str]
+    reply_text: Mapped[str]
+    status: Mapped[Status] = mapped_column(
+        Enum("complete", "stopped", name="status", native_enum=False, create_constraint=True)
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class State(Table):
+    """What was read from a person's turns, saved; `through_turn_id` may name a turn that is gone."""
+
+    __tablename__ = "states"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    payload: Mapped[bytes]
+    checksum: Mapped[str]
+    generator: Mapped[str]
+    base: Mapped[str]
+    through_turn_id: Mapped[int]
+    num_turns: Mapped[int]
+    num_tokens: Mapped[int]
+    revision: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

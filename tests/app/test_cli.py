@@ -1,0 +1,295 @@
+"""The command line: what each command prints, and that mistakes end with one line and exit code 2."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+import app.wiring
+from app.chat import Chat
+from app.cli import main
+from app.settings import Settings
+from storage.store import Store
+from tests.app.test_recall import PERSON
+
+Out = pytest.CaptureFixture[str]
+
+SESSION = PERSON["sessions"][0]  # type: ignore[index]
+
+
+@pytest.fixture(autouse=True)
+def log_handlers() -> Iterator[None]:
+    """Give logging back as it was: every command sets it up for its own data folder."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(before):
+        handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+@pytest.fixture
+def ada(settings: Settings, tmp_path: Path, capsys: Out) -> None:
+    """Ada, of whom one session was imported."""
+    file = tmp_path / "sessions.jsonl"
+    file.write_text(json.dumps(SESSION) + "\n")
+    assert main(["import", "--user", "Ada", str(file)]) == 0
+    capsys.readouterr()
+
+
+def stored(settings: Settings) -> dict[str, int]:
+    """How many turns each person has."""
+    store = Store.open(settings.database)
+    try:
+        return {user.name: store.count_turns(user.id) for user in store.users()}
+    finally:
+        store.close()
+
+
+def alter(settings: Settings, statement: str) -> None:
+    """Change the database behind everybody's back."""
+    engine = sqlalchemy.create_engine(settings.database)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(statement))
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("ada")
+def test_ask_prints_the_reply_and_nothing_else(capsys: Out) -> None:
+    """On stdout, as text."""
+    assert main(["ask", "--user", "Ada", "What is my dog called?"]) == 0
+    out, err = capsys.readouterr()
+    assert out.endswith("\n")
+    assert err == ""
+
+
+@pytest.mark.usefixtures("ada")
+def test_ask_tells_in_json_what_the_reply_cost(capsys: Out, settings: Settings) -> None:
+    """One object with the reply, the length of the prompt, the memory it was made under, and the time."""
+    assert main(["ask", "--user", "Ada", "--memory", "off", "--json", "What is my dog called?"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"reply", "prompt_tokens", "memory", "seconds"}
+    assert set(told["memory"]) == {"revision", "turns", "tokens"}
+    assert (told["memory"]["revision"], told["memory"]["turns"]) == (1, 1)
+    assert stored(settings) == {"Ada": 2}
+
+
+@pytest.mark.usefixtures("ada")
+def test_ask_reads_a_long_text_from_standard_input(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no shell takes as an argument is said, or refused for its length, all the same."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("What is my dog called?\n"))
+    assert main(["ask", "--user", "Ada", "-"]) == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 1_000_000))
+    assert main(["ask", "--user", "Ada", "-"]) == 2
+    assert "20,000" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ada")
+def test_ask_goes_on_in_a_session_that_it_is_given(capsys: Out, settings: Settings) -> None:
+    """The second prompt of a named session repeats the first turn; in a new session none does."""
+    lengths = []
+    for session in ("talk", "talk", "new"):
+        assert main(["ask", "--user", "Ada", "--session", session, "--json", "Hello!"]) == 0
+        lengths.append(json.loads(capsys.readouterr().out)["prompt_tokens"])
+    assert lengths[0] == lengths[2] < lengths[1]
+
+
+NOT_A_MODEL = "not-a-model"
+
+BAD = {
+    "no such user": (["ask", "--user", "Nobody", "hello"], "nobody called 'Nobody'"),
+    "a name nobody has": (["ask", "--user", "a\nb", "hello"], "A name has"),
+    "no text": (["ask", "--user", "Ada", ""], "empty"),
+    "blank text": (["ask", "--user", "Ada", " \n "], "empty"),
+    "a million characters": (["ask", "--user", "Ada", "x" * 1_000_000], "20,000"),
+    "half a character": (["ask", "--user", "Ada", "\udcff"], "not valid text"),
+    "no argument": (["ask", "--user", "Ada"], "text"),
+    "no user": (["ask", "hello"], "--user"),
+    "an unknown option": (["ask", "--user", "Ada", "--loud", "hello"], "--loud"),
+    "an unknown command": (["shout"], "shout"),
+    "neither on nor off": (["ask", "--user", "Ada", "--memory", "perhaps", "hello"], "--memory"),
+    "a bad session name": (["ask", "--user", "Ada", "--session", "x" * 65, "hello"], "A name has"),
+    "a missing model": (["ask", "--user", "Ada", "--model", "/no/such/folder", "hello"], "/no/such/folder"),
+    "a folder that is no model": (["ask", "--user", "Ada", "--model", NOT_A_MODEL, "hello"], NOT_A_MODEL),
+    "a missing file": (["import", "--user", "Ada", "missing.jsonl"], "missing.jsonl"),
+    "memory of nobody": (["memory", "show", "--user", "Nobody"], "nobody called"),
+    "forgetting nobody": (["memory", "reset", "--user", "Nobody"], "nobody called"),
+    "rebuilding nobody": (["memory", "rebuild", "--user", "Nobody"], "nobody called"),
+    "no recall file": (["eval", "recall", "missing.jsonl"], "missing.jsonl"),
+    "an unknown method": (["eval", "recall", "missing.jsonl", "--methods", "guess"], "guess"),
+    "no people": (["eval", "recall", "missing.jsonl", "--limit", "0"], "--limit"),
+    "a host for everybody": (["serve", "--host", "0.0.0.0"], "passwords"),
+    "a name as host": (["serve", "--host", "example.org"], "passwords"),
+    "an impossible port": (["serve", "--port", "70000"], "port"),
+}
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_ends_with_one_line_and_loses_nothing(
+    case: str, settings: Settings, capsys: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, one sentence on stderr that names the trouble, nothing on stdout, nothing changed."""
+    arguments, names = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NOT_A_MODEL).mkdir()
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("remanence: ")
+    assert err.count("\n") == 1
+    assert names in err
+    assert stored(settings) == {"Ada": 1}
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_damaged_memory_is_told_and_rebuilt(capsys: Out, settings: Settings) -> None:
+    """Asking ends with one line that names the command which reads everything again; that command does."""
+    alter(settings, "UPDATE states SET payload = x'00'")
+    for arguments in (["ask", "--user", "Ada", "hello"], ["memory", "show", "--user", "Ada"]):
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "remanence memory rebuild --user Ada" in err
+    assert stored(settings) == {"Ada": 1}
+    assert main(["memory", "rebuild", "--user", "Ada", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["turns"] == 1
+    assert main(["ask", "--user", "Ada", "hello"]) == 0
+
+
+def test_a_database_that_is_none_is_told(capsys: Out, settings: Settings) -> None:
+    """And left as it is."""
+    settings.data.mkdir(parents=True)
+    file = settings.data / "remanence.db"
+    file.write_text("hello, I am a letter and no database at all. " * 100)
+    assert main(["ask", "--user", "Ada", "hello"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert file.read_text().startswith("hello, I am a letter")
+
+
+def test_an_unknown_setting_is_told(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name."""
+    monkeypatch.setenv("REMANENCE_COLOUR", "blue")
+    assert main(["memory", "show", "--user", "Ada"]) == 2
+    assert "REMANENCE_COLOUR" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_defect_ends_with_one_line_and_its_traceback_in_the_log(
+    capsys: Out, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, so that scripts can tell it from a mistake."""
+
+    def broken(*_args: object, **_options: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(Chat, "reply", broken)
+    assert main(["ask", "--user", "Ada", "hello"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert "ZeroDivisionError: a defect" in (settings.data / "remanence.log").read_text()
+
+
+def test_import_takes_all_sessions_or_none(capsys: Out, settings: Settings, tmp_path: Path) -> None:
+    """A file with one bad line leaves nobody and nothing behind."""
+    file = tmp_path / "sessions.jsonl"
+    file.write_text(f"{json.dumps(SESSION)}\nnonsense\n")
+    assert main(["import", "--user", "Ada", str(file)]) == 2
+    assert "line 2" in capsys.readouterr().err
+    file.write_text(f"{json.dumps(SESSION)}\n{json.dumps(SESSION)}\n")
+    assert main(["import", "--user", "Ada", str(file)]) == 0
+    assert stored(settings) == {"Ada": 2}
+
+
+@pytest.mark.usefixtures("ada")
+def test_memory_show_says_what_was_read_and_with_what(capsys: Out) -> None:
+    """As lines, or as one object."""
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    assert "turns: 1\n" in capsys.readouterr().out
+    assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {k: told[k] for k in ("user", "revision", "turns", "unread")} == {
+        "user": "Ada",
+        "revision": 1,
+        "turns": 1,
+        "unread": 0,
+    }
+    assert told["tokens"] > 0
+    assert told["bytes"] > 0
+
+
+@pytest.mark.usefixtures("ada")
+def test_memory_reset_forgets_everything_of_one_person(capsys: Out, settings: Settings) -> None:
+    """What was said and what was read of it; the person stays, and is as one who never spoke."""
+    assert main(["memory", "reset", "--user", "Ada", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"user": "Ada", "forgotten_sessions": 1, "forgotten_turns": 1}
+    assert stored(settings) == {"Ada": 0}
+    assert b"Biscuit" not in (settings.data / "remanence.db").read_bytes()
+    assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["turns"] == 0
+
+
+def typed(lines: list[str]) -> Callable[[str], str]:
+    """`input` for somebody who types `lines` and then ends."""
+    waiting = iter(lines)
+
+    def read(_prompt: str) -> str:
+        try:
+            return next(waiting)
+        except StopIteration:
+            raise EOFError from None
+
+    return read
+
+
+def test_a_chat_in_the_terminal_goes_on_after_a_mistake(
+    capsys: Out, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything typed goes into one session; what is too long is told, and the chat goes on."""
+    monkeypatch.setattr("builtins.input", typed(["Hello!", "x" * 30_000, "I live in Lisbon."]))
+    assert main(["chat", "--user", "Ada"]) == 0
+    assert "20,000" in capsys.readouterr().out
+    store = Store.open(settings.database)
+    [ada] = store.users()
+    [session] = store.sessions(ada.id)
+    assert [t.user_text for t in store.session_turns(ada.id, session.id)] == ["Hello!", "I live in Lisbon."]
+    state = store.state(ada.id)
+    store.close()
+    assert state is not None
+    assert state.num_turns == 2
+
+
+def test_eval_recall_reports_and_writes_every_reply(capsys: Out, settings: Settings, tmp_path: Path) -> None:
+    """As a table or as one object; the replies one a line; no database is touched."""
+    file, replies = tmp_path / "people.jsonl", tmp_path / "replies.jsonl"
+    file.write_text(json.dumps(PERSON) + "\n")
+    assert main(["eval", "recall", str(file), "--json", "--replies", str(replies)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["memory", "none"]
+    assert told["memory"]["all"]["n"] == 2
+    assert set(told["memory"]["kinds"]) == {"pet", "work"}
+    lines = [json.loads(line) for line in replies.read_text().splitlines()]
+    assert [(line["method"], line["kind"]) for line in lines] == [
+        ("memory", "pet"),
+        ("memory", "work"),
+        ("none", "pet"),
+        ("none", "work"),
+    ]
+    assert main(["eval", "recall", str(file), "--methods", "memory"]) == 0
+    table = capsys.readouterr().out
+    assert "contains" in table
+    assert "method: none" not in table
+    assert not (settings.data / "remanence.db").exists()
+
+
+def test_a_model_is_not_loaded_for_a_mistake(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading may take minutes; an empty message or a stranger is refused before."""
+    monkeypatch.setattr(app.wiring, "load_model", lambda _settings: pytest.fail("the model was loaded"))
+    assert main(["ask", "--user", "Ada", ""]) == 2
+    assert main(["ask", "--user", "Nobody", "hello"]) == 2

@@ -1,0 +1,205 @@
+"""`eval recall`: the metrics against values worked out by hand, the report, and reading recall files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import recall
+from app.chat import Chat
+from app.errors import BadRequest, NotFound
+from app.recall import Examination, Outcome, Question, parse_methods, read_people, report, score
+from app.settings import Settings
+from memory.generator import Generator
+from memory.state import MemoryState
+from model.base import BaseModel
+from storage.store import Store
+
+PERSON = {
+    "id": "p1",
+    "sessions": [
+        [{"role": "user", "content": "My dog is called Biscuit."}, {"role": "assistant", "content": "Nice."}],
+        [{"role": "user", "content": "I live in Lisbon."}, {"role": "assistant", "content": "Ah."}],
+    ],
+    "questions": [
+        {"q": "What is my dog called?", "a": "Biscuit", "kind": "pet"},
+        {"q": "Where do I work?", "a": None, "kind": "work"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply", "contains", "em", "f1"),
+    [
+        ("Biscuit", "Biscuit", True, True, 1.0),
+        ("Biscuit", "biscuit.", True, True, 1.0),
+        ("the Alps", "Alps", True, True, 1.0),
+        # 2 * 1 / (1 + 5): "your dog is called biscuit"
+        ("Biscuit", "Your dog is called Biscuit!", True, False, 1 / 3),
+        # 2 * 2 / (2 + 4), the article gone: "you are marine biologist"
+        ("marine biologist", "You are a marine biologist.", True, False, 2 / 3),
+        # 2 * 1 / (2 + 1)
+        ("marine biologist", "biologist", False, False, 2 / 3),
+        # whole words only
+        ("14", "since 2014", False, False, 0.0),
+        # every word counts as often as both have it: 2 * 2 / (3 + 2)
+        ("bora bora island", "bora bora", False, False, 0.8),
+        # the apostrophe goes, as in SQuAD
+        ("O'Brien", "it is obrien", True, False, 0.5),
+        ("Biscuit", "", False, False, 0.0),
+        # nothing left of the answer
+        ("The", "The", False, True, 1.0),
+        ("The", "Biscuit", False, False, 0.0),
+    ],
+)
+def test_metrics_are_what_squad_says(answer: str, reply: str, contains: bool, em: bool, f1: float) -> None:
+    """Worked out by hand from the definition."""
+    assert recall.contains(answer, reply) is contains
+    assert recall.exact_match(answer, reply) is em
+    assert recall.f1(answer, reply) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I don't know that yet.",
+        "I don\u2019t know.",
+        "i dont know",
+        "I do not really know",
+        "Sorry, I don't remember.",
+        "I can't recall.",
+        "I'm not sure.",
+        "You haven't told me that.",
+        "You never mentioned it.",
+        "You have not said.",
+        "You didn't tell me!",
+        "No idea.",
+    ],
+)
+def test_saying_that_one_does_not_know_is_abstaining(reply: str) -> None:
+    """In any of the usual ways, with any apostrophe or none."""
+    assert recall.abstained(reply)
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "Biscuit", "You told me: Lisbon.", "I know, Lisbon.", "Surely Lisbon."]
+)
+def test_an_answer_is_not_abstaining(reply: str) -> None:
+    """Neither is saying nothing."""
+    assert not recall.abstained(reply)
+
+
+def outcome(
+    answer: str | None, reply: str, kind: str = "pet", method: Any = "memory", **costs: Any
+) -> Outcome:
+    """One question asked."""
+    return Outcome(
+        "p1", method, Question("?", answer, kind), reply, **{"prompt_tokens": 10, "seconds": 1.0} | costs
+    )
+
+
+def test_a_score_is_the_mean_over_the_questions_it_is_about() -> None:
+    """Recall over those with an answer, abstention over those without, cost over all."""
+    outcomes = [
+        outcome("Biscuit", "Biscuit", seconds=1.0, prompt_tokens=10),
+        outcome("Lisbon", "Rome", seconds=2.0, prompt_tokens=11),
+        outcome(None, "I don't know", seconds=9.0, prompt_tokens=15),
+    ]
+    found = score(outcomes)
+    assert (found.n, found.contains, found.em, found.f1, found.abstained) == (3, 0.5, 0.5, 0.5, 1.0)
+    assert (found.prompt_tokens, found.seconds) == (12.0, 2.0)
+    assert score(outcomes[:2]).abstained is None
+    assert score(outcomes[2:]).contains is None
+
+
+def test_a_report_is_by_method_and_by_kind() -> None:
+    """In the order asked, kinds by name."""
+    table = report(
+        [
+            outcome("Biscuit", "Biscuit"),
+            outcome("Lisbon", "Rome", kind="city"),
+            outcome("Biscuit", "Rex", method="none"),
+        ]
+    )
+    assert list(table) == ["memory", "none"]
+    assert list(table["memory"].kinds) == ["city", "pet"]
+    assert table["memory"].all.contains == 0.5
+    assert table["memory"].kinds["pet"].contains == 1.0
+    assert table["none"].all.contains == 0.0
+
+
+def test_an_examined_memory_is_the_one_a_chat_would_have(
+    tmp_path: Path,
+    chat: Chat,
+    store: Store,
+    loaded: tuple[BaseModel, Generator],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The state that is asked is, to the bit, that of the same sessions imported into a chat."""
+    file = tmp_path / "people.jsonl"
+    file.write_text(json.dumps(PERSON))
+    [person] = read_people(file, settings.max_message_chars)
+    asked: list[MemoryState] = []
+    lm, generator = loaded
+    adapter = generator.adapter
+    monkeypatch.setattr(generator, "adapter", lambda state: asked.append(state) or adapter(state))
+    outcomes = list(Examination(lm, generator, settings).ask(person, ("memory", "none")))
+
+    chat.import_sessions("Ada", person.sessions)
+    chat.settle("Ada")
+    row = store.state(chat.welcome("Ada").id)
+    assert row is not None
+    assert [state.to_bytes() for state in asked] == [row.payload]
+    assert [(o.method, o.question.answer) for o in outcomes] == [
+        ("memory", "Biscuit"),
+        ("memory", None),
+        ("none", "Biscuit"),
+        ("none", None),
+    ]
+    assert set(outcomes[0].line()) == {"id", "method", "q", "a", "kind", "reply", "prompt_tokens"}
+
+
+def test_methods_are_named_with_commas_between() -> None:
+    """In any order, each once."""
+    assert parse_methods("memory,none") == parse_methods("none, memory,none") == ("memory", "none")
+    assert parse_methods("none") == ("none",)
+    for unknown in ("", "history", "memory,history"):
+        with pytest.raises(BadRequest, match="memory and none"):
+            parse_methods(unknown)
+
+
+def test_no_more_people_are_read_than_asked_for(tmp_path: Path) -> None:
+    """What stands after them is not even looked at."""
+    file = tmp_path / "people.jsonl"
+    file.write_text(f"{json.dumps(PERSON)}\n{json.dumps(PERSON)}\nnonsense\n")
+    assert len(read_people(file, 100, limit=2)) == 2
+    with pytest.raises(BadRequest, match="line 3"):
+        read_people(file, 100)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        '{"id": "p1"}',
+        json.dumps(PERSON | {"sessions": [["hello"]]}),
+        json.dumps(PERSON | {"questions": ["?"]}),
+        json.dumps(PERSON | {"questions": [{"q": " ", "a": "x", "kind": "y"}]}),
+        json.dumps(PERSON | {"questions": [{"q": "?", "a": 4, "kind": "y"}]}),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, line: str) -> None:
+    """One sentence names the file, and the line where there is one."""
+    file = tmp_path / "people.jsonl"
+    file.write_text(line)
+    with pytest.raises(BadRequest, match=r"people\.jsonl"):
+        read_people(file, 100)
+
+
+def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
+    """It is named."""
+    with pytest.raises(NotFound, match="people"):
+        read_people(tmp_path / "people.jsonl", 100)

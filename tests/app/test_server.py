@@ -1,0 +1,209 @@
+"""The chat over HTTP: who comes in and who does not, and that everybody talks as themselves only."""
+
+import json
+import socket
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI, Request
+from starlette.testclient import TestClient
+
+import app.server
+from app.chat import Chat
+from app.errors import BadRequest, Unavailable
+from app.server import COOKIE, create_server, is_loopback, listen, signed_in
+
+HERE = "http://127.0.0.1:7860"
+
+
+@pytest.fixture
+def server(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """The server without pages."""
+    monkeypatch.setattr(app.server, "entry_points", lambda group: [])
+    return create_server(chat)
+
+
+@pytest.fixture
+def anybody(server: FastAPI) -> TestClient:
+    """A browser that has not logged in."""
+    return TestClient(server, base_url=HERE, follow_redirects=False)
+
+
+@pytest.fixture
+def ada(server: FastAPI) -> TestClient:
+    """Ada's browser."""
+    client = TestClient(server, base_url=HERE)
+    assert client.post("/api/login", json={"name": " Ada "}).json() == {"user": "Ada"}
+    return client
+
+
+def test_the_health_of_the_server_is_open_to_anybody(anybody: TestClient) -> None:
+    """It says nothing about anybody."""
+    assert anybody.get("/health").json() == {"status": "ok"}
+
+
+def test_the_cookie_is_for_this_site_and_no_script(anybody: TestClient) -> None:
+    """HttpOnly, SameSite=Strict, and nothing in it tells whose it is."""
+    cookie = anybody.post("/api/login", json={"name": "Ada"}).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "Ada" not in cookie
+
+
+def test_ask_answers_as_the_command_does(ada: TestClient, chat: Chat) -> None:
+    """The same keys, and the turn is the person's."""
+    answer = ada.post("/api/ask", json={"text": "I live in Lisbon.", "session": "talk", "memory": "off"})
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"reply", "prompt_tokens", "memory", "seconds"}
+    assert [s.name for s in chat.sessions("Ada")] == ["talk"]
+    [talk] = chat.sessions("Ada")
+    assert ada.post("/api/ask", json={"text": "Hello!", "session": talk.id}).status_code == 200
+    assert ada.post("/api/ask", json={"text": "Hello!", "session": "new"}).status_code == 200
+    assert len(chat.sessions("Ada")) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/ask", "/api/logout", "/gradio_api/queue/join", "/gradio_api/cancel", "/no"]
+)
+def test_who_has_not_logged_in_is_refused(anybody: TestClient, path: str) -> None:
+    """Everywhere, whether there is something or not; a browser that asks for a page is shown the door."""
+    assert anybody.post(path, json={"text": "hello"}).status_code == 401
+    assert anybody.get(path).status_code == 401
+    page = anybody.get(path, headers={"accept": "text/html"})
+    assert (page.status_code, page.headers["location"]) == (303, "/login")
+
+
+def test_an_invented_cookie_is_nobody(anybody: TestClient) -> None:
+    """Neither a name nor a guess lets anybody in."""
+    for token in ("Ada", "", "x" * 43):
+        anybody.cookies.set(COOKIE, token)
+        assert anybody.post("/api/ask", json={"text": "hello"}).status_code == 401
+
+
+def test_who_has_logged_out_is_nobody(ada: TestClient) -> None:
+    """The cookie is worth nothing afterwards, even if it was kept."""
+    token = ada.cookies[COOKIE]
+    assert ada.post("/api/logout").status_code == 200
+    assert COOKIE not in ada.cookies
+    ada.cookies.set(COOKIE, token)
+    assert ada.post("/api/ask", json={"text": "hello"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1:1", "https://127.0.0.1:7860", "null", ""]
+)
+def test_another_web_site_may_not_use_a_persons_cookie(ada: TestClient, chat: Chat, origin: str) -> None:
+    """Not another host, port or scheme, nor a page without an origin; neither to send nor to read."""
+    refused = ada.post("/api/ask", json={"text": "hello"}, headers={"origin": origin})
+    assert refused.status_code == 403
+    assert ada.get("/health", headers={"origin": origin}).status_code == 403
+    assert ada.post("/api/login", json={"name": "Eve"}, headers={"origin": origin}).status_code == 403
+    assert chat.sessions("Ada") == []
+
+
+def test_this_site_may(ada: TestClient) -> None:
+    """Its own origin is how a browser sends every message."""
+    assert ada.post("/api/ask", json={"text": "hello"}, headers={"origin": HERE}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "10.0.0.1", "", "[::1"]
+)
+def test_a_request_for_another_host_is_refused(ada: TestClient, host: str) -> None:
+    """A name that somebody else points at this machine is not ours, even with the origin to match."""
+    headers = {"host": host, "origin": f"http://{host}"}
+    assert ada.post("/api/ask", json={"text": "hello"}, headers=headers).status_code == 421
+
+
+def test_a_session_of_another_person_is_not_found(ada: TestClient, chat: Chat) -> None:
+    """Its number is no key."""
+    list(chat.reply("Bob", None, "I play the cello."))
+    [session] = chat.sessions("Bob")
+    refused = ada.post("/api/ask", json={"text": "hello", "session": session.id})
+    assert refused.status_code == 404
+    assert "no session" in refused.json()["error"]
+    assert len(chat.turns("Bob", session.id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"text": ""}, 400),
+        ({"text": "x" * 30_000}, 413),
+        ({"text": "half \ud83d a pair"}, 400),
+        ({"text": "hello", "session": 4711}, 404),
+        ({"text": "hello", "session": "x" * 65}, 400),
+        ({}, 422),
+        ({"text": 5}, 422),
+        ({"text": "hello", "memory": "perhaps"}, 422),
+        ({"text": "hello", "user": "Bob"}, 422),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(ada: TestClient, chat: Chat, body: object, status: int) -> None:
+    """With the status of its kind, and nothing is stored."""
+    headers = {"content-type": "application/json"}
+    refused = ada.post("/api/ask", content=json.dumps(body), headers=headers)
+    assert refused.status_code == status
+    assert list(refused.json()) == ["error"]
+    assert chat.sessions("Ada") == []
+
+
+def test_a_bad_name_is_told_at_the_door(anybody: TestClient) -> None:
+    """And gives no cookie."""
+    refused = anybody.post("/api/login", json={"name": "x" * 65})
+    assert refused.status_code == 400
+    assert "1 to 64" in refused.json()["error"]
+    assert "set-cookie" not in refused.headers
+
+
+def test_pages_may_talk_to_nobody_else(ada: TestClient) -> None:
+    """The content policy of every answer names this server only."""
+    policy = ada.get("/health").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+
+
+def test_installed_pages_are_mounted_and_told_who_is_there(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page comes by entry point and learns the name that the cookie stands for."""
+
+    def mount(server: FastAPI, _chat: Chat) -> None:
+        @server.get("/who")
+        def who(request: Request) -> str | None:
+            return signed_in(request)
+
+    page = SimpleNamespace(load=lambda: mount)
+    monkeypatch.setattr(
+        app.server, "entry_points", lambda group: [page] if group == "remanence.pages" else []
+    )
+    client = TestClient(create_server(chat), base_url=HERE)
+    client.post("/api/login", json={"name": "Ada"})
+    assert client.get("/who").json() == "Ada"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_is_this_machine(host: str) -> None:
+    """By number or by its usual name."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.evil.example", "", None]
+)
+def test_everything_else_is_refused_to_listen_on(host: str | None) -> None:
+    """There are no passwords yet."""
+    assert not is_loopback(host)
+    with pytest.raises(BadRequest, match="passwords"), listen(host or "", 0):
+        pass
+
+
+def test_a_free_port_is_found_and_a_taken_one_told() -> None:
+    """The URL names the port that was found."""
+    with listen("127.0.0.1", 0) as (listening, url):
+        port = listening.getsockname()[1]
+        assert url == f"http://127.0.0.1:{port}/"
+        with socket.create_connection(("127.0.0.1", port)):
+            pass
+        with pytest.raises(Unavailable, match=str(port)), listen("127.0.0.1", port):
+            pass

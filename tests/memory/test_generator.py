@@ -1,0 +1,157 @@
+"""The generator against a slow reference: the paper's sum, token by token."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from memory.generator import (
+    Generator,
+    GeneratorConfig,
+    GeneratorMismatch,
+    GeneratorUnavailable,
+    Target,
+    TargetMaps,
+)
+
+WIDTH, SIZE = 12, 8
+TARGETS = (Target("layers.0.o_proj", 0, WIDTH, 10, 14), Target("layers.1.o_proj", 1, WIDTH, 10, 14))
+
+
+def some_generator(seed: int = 0, **changes: object) -> Generator:
+    torch.manual_seed(seed)
+    config = GeneratorConfig(TARGETS, state_size=SIZE, rank=SIZE, **changes)  # type: ignore[arg-type]
+    return Generator(config)
+
+
+def some_hidden(num_tokens: int, seed: int = 1) -> dict[int, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return {layer: torch.randn(num_tokens, WIDTH, generator=random) for layer in (0, 1)}
+
+
+def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int) -> Tensor:
+    """S, one token after the other, in double precision."""
+    total = torch.zeros(SIZE, SIZE, dtype=torch.float64)
+    rows = [h.double() / (h.double().square().mean() + 1e-6).sqrt() * maps.norm.double() for h in hidden]
+    for t, counts in enumerate(mask):
+        if counts and t - key_shift >= 0:
+            key, value = maps.a2.double() @ rows[t - key_shift], maps.a3.double() @ rows[t]
+            total += torch.outer(key, value)
+    return total
+
+
+@pytest.mark.parametrize("key_shift", [0, 1])
+@pytest.mark.parametrize("num_tokens", [1, 7, 63])
+def test_fold_is_the_sum_over_the_tokens_that_count(num_tokens: int, key_shift: int) -> None:
+    generator, hidden = some_generator(key_shift=key_shift), some_hidden(num_tokens)
+    mask = [t % 3 != 1 for t in range(num_tokens)]
+    state = generator.fold(generator.empty_state(), hidden, torch.tensor(mask))
+    assert state.num_tokens == sum(mask)
+    for target, maps in zip(TARGETS, generator.maps, strict=True):
+        assert isinstance(maps, TargetMaps)
+        expected = slow_sum(maps, hidden[target.layer], mask, key_shift).float()
+        torch.testing.assert_close(state.sums[target.name], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_fold_leaves_the_state_it_was_given_as_it_was() -> None:
+    generator = some_generator()
+    before = generator.fold(generator.empty_state(), some_hidden(5), torch.ones(5, dtype=torch.bool))
+    digest = before.digest
+    generator.fold(before, some_hidden(9, seed=2), torch.ones(9, dtype=torch.bool))
+    assert before.digest == digest
+
+
+def test_the_size_of_a_state_does_not_depend_on_how_much_was_read() -> None:
+    generator = some_generator()
+    few = generator.fold(generator.empty_state(), some_hidden(2), torch.ones(2, dtype=torch.bool))
+    many = generator.fold(generator.empty_state(), some_hidden(500), torch.ones(500, dtype=torch.bool))
+    assert {n: s.shape for n, s in few.sums.items()} == {n: s.shape for n, s in many.sums.items()}
+
+
+def test_the_adapter_is_the_low_rank_update_written_out() -> None:
+    generator = some_generator(scale=0.5)
+    state = generator.fold(generator.empty_state(), some_hidden(4), torch.ones(4, dtype=torch.bool))
+    adapter = generator.adapter(state)
+    y = torch.randn(2, 3, 10)
+    for name, update in adapter.updates.items():
+        assert update.v is not None
+        delta = update.b @ update.v @ update.u.T @ update.a1
+        torch.testing.assert_close(adapter.delta(name), delta)
+        torch.testing.assert_close(update(y), 0.5 * y @ delta.T)
+        assert update.u.shape[1] == 3  # four tokens make three pairs of a token and the one before
+
+
+def test_the_same_state_gives_the_same_adapter_to_the_last_bit() -> None:
+    generator = some_generator()
+    state = generator.fold(generator.empty_state(), some_hidden(30), torch.ones(30, dtype=torch.bool))
+    first, second = generator.adapter(state), generator.adapter(state)
+    assert all(torch.equal(first.delta(t.name), second.delta(t.name)) for t in TARGETS)
+
+
+def test_the_adapter_of_an_empty_state_adds_nothing_at_all() -> None:
+    generator = some_generator()
+    for update in generator.adapter(generator.empty_state()).updates.values():
+        assert torch.equal(update(torch.randn(1, 6, 10)), torch.zeros(1, 6, 14))
+
+
+def test_training_adapts_each_row_as_its_own_person_would_be() -> None:
+    generator = some_generator()
+    masks = torch.ones(3, 9, dtype=torch.bool)
+    hidden = [some_hidden(9, seed) for seed in range(3)]
+    batched = generator.sums({layer: torch.stack([h[layer] for h in hidden]) for layer in (0, 1)}, masks)
+    owners = torch.tensor([2, 0, 0, 1])
+    adapter = generator.training_adapter(batched).rows(owners)
+    y = torch.randn(4, 5, 10)
+    for row, owner in enumerate(owners.tolist()):
+        alone = generator.adapter(generator.fold(generator.empty_state(), hidden[owner], masks[0]))
+        for name, update in adapter.updates.items():
+            expected = alone.updates[name](y[row : row + 1])[0]
+            torch.testing.assert_close(update(y)[row], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_generator_comes_back_from_its_folder_bit_for_bit(tmp_path: Path) -> None:
+    generator = some_generator(scale=0.7, key_shift=0)
+    generator.save_pretrained(tmp_path)
+    loaded = Generator.from_pretrained(tmp_path)
+    assert loaded.config == generator.config
+    assert loaded.fingerprint == generator.fingerprint
+    assert all(torch.equal(w, loaded.state_dict()[n]) for n, w in generator.state_dict().items())
+
+
+def test_a_state_of_another_generator_is_refused() -> None:
+    state = some_generator(seed=0).empty_state()
+    other = some_generator(seed=1)
+    with pytest.raises(GeneratorMismatch):
+        other.adapter(state)
+    with pytest.raises(GeneratorMismatch):
+        other.fold(state, some_hidden(2), torch.ones(2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "remanence-generator-1"}',
+        '{"format": "remanence-generator-1", "targets": [{}]}',
+    ],
+)
+def test_a_folder_that_is_no_generator_is_refused_with_its_name(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(GeneratorUnavailable, match=tmp_path.name):
+        Generator.from_pretrained(tmp_path)
+
+
+def test_a_generator_without_weights_or_with_an_unknown_option_is_refused(tmp_path: Path) -> None:
+    some_generator().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "surprise": 1}))
+    with pytest.raises(GeneratorUnavailable, match="surprise"):
+        Generator.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(GeneratorUnavailable):
+        Generator.from_pretrained(tmp_path)

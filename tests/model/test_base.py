@@ -1,0 +1,110 @@
+"""Loading a model, reading with it, and putting an adapter on it and taking it off for certain."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from memory.generator import Generator
+from memory.state import MemoryState
+from model.application import applied
+from model.base import BaseModel, ModelUnavailable, layer_inputs
+
+IDS = [5, 9, 21, 40, 7, 33, 120, 8, 77]
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_model: Path) -> BaseModel:
+    return BaseModel.load(tiny_model, quantize="none", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_model: Path) -> Generator:
+    return Generator.from_pretrained(tiny_model / "generator")
+
+
+@pytest.fixture
+def state(lm: BaseModel, generator: Generator) -> MemoryState:
+    return lm.read(IDS, generator.empty_state(), generator)
+
+
+def test_an_adapter_changes_the_logits_as_merged_weights_would(
+    lm: BaseModel, generator: Generator, state: MemoryState
+) -> None:
+    adapter = generator.adapter(state)
+    adapted = lm.logits(IDS, adapter)
+    assert not torch.allclose(adapted, lm.logits(IDS))
+    for name in adapter.updates:
+        lm.network.get_submodule(name).weight += adapter.delta(name)
+    merged = lm.logits(IDS)
+    for name in adapter.updates:
+        lm.network.get_submodule(name).weight -= adapter.delta(name)
+    torch.testing.assert_close(adapted, merged, rtol=1e-4, atol=1e-4)
+
+
+def test_an_empty_memory_is_exactly_the_base_model(lm: BaseModel, generator: Generator) -> None:
+    assert torch.equal(lm.logits(IDS, generator.adapter(generator.empty_state())), lm.logits(IDS))
+
+
+def test_the_base_model_is_untouched_to_the_last_bit_after_an_exception_inside(
+    lm: BaseModel, generator: Generator, state: MemoryState
+) -> None:
+    before = lm.logits(IDS)
+    with pytest.raises(KeyError), applied(lm.network, generator.adapter(state)):
+        raise KeyError
+    with pytest.raises(IndexError):
+        lm.logits([10**6], generator.adapter(state))
+    assert torch.equal(lm.logits(IDS), before)
+
+
+def test_reading_counts_the_marked_tokens_and_sees_the_rest(lm: BaseModel, generator: Generator) -> None:
+    empty = generator.empty_state()
+    whole = lm.read(IDS, empty, generator)
+    first = lm.read(IDS[:4], empty, generator)
+    rest = lm.read(IDS, first, generator, counts=[i >= 4 for i in range(len(IDS))])
+    assert rest.num_tokens == whole.num_tokens == len(IDS)
+    for name, expected in whole.sums.items():
+        torch.testing.assert_close(rest.sums[name], expected, rtol=1e-4, atol=1e-4)
+    alone = lm.read(IDS[4:], first, generator)
+    assert any(not torch.allclose(alone.sums[n], s, rtol=1e-3) for n, s in whole.sums.items())
+
+
+def test_what_is_read_is_the_input_of_each_decoder_layer(lm: BaseModel) -> None:
+    seen = []
+    layers = lm.network.model.layers
+    handles = [layer.register_forward_pre_hook(lambda _m, args: seen.append(args[0])) for layer in layers]
+    with torch.inference_mode():
+        hidden = layer_inputs(lm.network, {"input_ids": torch.tensor([IDS]), "use_cache": False})
+    for handle in handles:
+        handle.remove()
+    assert len(seen) == len(hidden) == 2
+    assert all(torch.equal(hidden[i], h) for i, h in enumerate(seen))
+
+
+def test_reading_leaves_no_adapter_behind_and_none_in_the_way(
+    lm: BaseModel, generator: Generator, state: MemoryState
+) -> None:
+    again = lm.read(IDS, generator.empty_state(), generator)
+    assert again.digest == state.digest
+
+
+def test_nf4_loads_and_stays_near_the_full_precision(lm: BaseModel, tiny_model: Path) -> None:
+    quantised = BaseModel.load(tiny_model, quantize="nf4", device="cpu")
+    assert type(quantised.network.model.layers[0].self_attn.o_proj).__name__ == "Linear4bit"
+    assert quantised.fingerprint != lm.fingerprint
+    a, b = quantised.logits(IDS), lm.logits(IDS)
+    assert (a - b).norm() < 0.5 * b.norm()
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"model_type": "no-such-type"}', "not json"])
+def test_a_folder_that_is_no_model_is_refused_in_one_line(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelUnavailable, match="is not a language model that can be loaded") as caught:
+        BaseModel.load(tmp_path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_nowhere_is_refused_without_asking_a_hub() -> None:
+    with pytest.raises(ModelUnavailable, match="nobody/nothing"):
+        BaseModel.load("nobody/nothing", device="cpu")

@@ -1,0 +1,137 @@
+"""The prompt of an answer, the chunk that is read, and the stream of a reply."""
+
+import threading
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from memory.generator import Generator
+from model.base import BaseModel
+from model.conversation import READ_CONTEXT_TOKENS, READ_WINDOW_TOKENS, Exchange, fold, prompt_ids
+from model.generation import Sampling, stream
+from model.training.tokenizer import opened, rendered
+
+TALK = [Exchange(f"Message number {i}.", f"Reply number {i}.") for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_model: Path) -> BaseModel:
+    return BaseModel.load(tiny_model, quantize="none", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_model: Path) -> Generator:
+    return Generator.from_pretrained(tiny_model / "generator")
+
+
+def test_a_prompt_is_what_training_showed_the_model(lm: BaseModel) -> None:
+    expected = lm.tokenizer.encode(rendered(TALK[:2]) + opened("Hello"), add_special_tokens=False)
+    assert prompt_ids(lm, TALK[:2], "Hello", max_window_tokens=500) == expected
+
+
+def test_a_prompt_holds_the_newest_whole_exchanges_that_fit(lm: BaseModel) -> None:
+    alone = prompt_ids(lm, [], "Hello", max_window_tokens=100)
+    windowed = prompt_ids(lm, TALK, "Hello", max_window_tokens=100)
+    assert len(alone) < len(windowed) <= len(alone) + 100
+    newest = next(n for n in range(1, 60) if windowed == prompt_ids(lm, TALK[-n:], "Hello", 10_000))
+    assert len(prompt_ids(lm, TALK[-newest - 1 :], "Hello", 10_000)) > len(alone) + 100
+
+
+def test_a_prompt_never_exceeds_what_the_model_can_hold(lm: BaseModel) -> None:
+    ids = prompt_ids(lm, TALK, "word " * 5000, max_window_tokens=300)
+    assert len(ids) < lm.context_tokens
+
+
+@pytest.mark.parametrize("roles", ["user", "both"])
+def test_a_turn_is_read_once_and_its_context_is_not(lm: BaseModel, generator: Generator, roles: str) -> None:
+    empty = generator.empty_state()
+    alone = fold(lm, generator, empty, [], TALK[0], roles=roles)  # type: ignore[arg-type]
+    with_context = fold(lm, generator, empty, TALK[1:3], TALK[0], roles=roles)  # type: ignore[arg-type]
+    said = rendered([TALK[0]]) if roles == "both" else rendered([TALK[0]]).partition("<|assistant|>")[0]
+    assert alone.num_tokens == with_context.num_tokens
+    assert alone.num_tokens == len(lm.tokenizer.encode(said, add_special_tokens=False))
+    assert alone.digest != with_context.digest
+
+
+def test_reading_looks_no_further_back_than_it_says(lm: BaseModel, generator: Generator) -> None:
+    empty = generator.empty_state()
+    far = [Exchange("Something else entirely.", "Yes.")]
+    near = [Exchange("word " * READ_CONTEXT_TOKENS, "Yes.")]
+    a = fold(lm, generator, empty, far + near, TALK[0])
+    b = fold(lm, generator, empty, near, TALK[0])
+    for name, expected in b.sums.items():
+        torch.testing.assert_close(a.sums[name], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_long_message_is_read_whole_in_windows(lm: BaseModel, generator: Generator) -> None:
+    text = " ".join(f"w{i}" for i in range(2 * READ_WINDOW_TOKENS))
+    state = fold(lm, generator, generator.empty_state(), [], Exchange(text, "Thanks."))
+    said = rendered([Exchange(text, "")]).partition("<|assistant|>")[0]
+    assert state.num_tokens == len(lm.tokenizer.encode(said, add_special_tokens=False))
+    assert state.num_tokens > READ_WINDOW_TOKENS
+
+
+def test_greedy_streaming_gives_what_whole_forward_passes_give(lm: BaseModel, generator: Generator) -> None:
+    ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
+    state = fold(lm, generator, generator.empty_state(), [], TALK[0])
+    for adapter in (None, generator.adapter(state)):
+        slow = list(ids)
+        for _ in range(12):
+            token = int(lm.logits(slow, adapter)[-1].argmax())
+            if token == lm.tokenizer.eos_token_id:
+                break
+            slow.append(token)
+        expected = lm.tokenizer.decode(slow[len(ids) :], skip_special_tokens=True).lstrip()
+        streamed = "".join(stream(lm, ids, adapter, Sampling(max_new_tokens=12)))
+        assert expected.startswith(streamed)
+        assert len(expected) - len(streamed) <= 3  # a character that was not whole yet
+
+
+def test_a_stopped_stream_ends_and_leaves_the_model_as_it_was(lm: BaseModel, generator: Generator) -> None:
+    ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
+    before = lm.logits(ids)
+    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], TALK[0]))
+    stop = threading.Event()
+    pieces = stream(lm, ids, adapter, Sampling(max_new_tokens=50), stop)
+    shown = list(islice(pieces, 2))
+    stop.set()
+    assert list(pieces) == []
+    assert len(shown) == 2
+    assert torch.equal(lm.logits(ids), before)
+
+
+def test_an_abandoned_stream_holds_no_lock(lm: BaseModel) -> None:
+    abandoned = stream(lm, prompt_ids(lm, [], "Hello", 0), None, Sampling(max_new_tokens=50))
+    next(abandoned)
+    free = []
+
+    def another_person() -> None:
+        free.append(lm.lock.acquire(timeout=5))
+        lm.lock.release()
+
+    thread = threading.Thread(target=another_person)
+    thread.start()
+    thread.join()
+    assert free == [True]
+
+
+def test_the_same_seed_draws_the_same_reply(lm: BaseModel) -> None:
+    ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_new_tokens=16, seed=3)
+    assert list(stream(lm, ids, None, sampling)) == list(stream(lm, ids, None, sampling))
+
+
+def test_a_tiny_top_p_is_greedy(lm: BaseModel) -> None:
+    ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
+    drawn = list(stream(lm, ids, None, Sampling(temperature=2.0, top_p=1e-6, max_new_tokens=8)))
+    assert drawn == list(stream(lm, ids, None, Sampling(max_new_tokens=8)))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_new_tokens": 0}]
+)
+def test_sampling_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Sampling(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,197 @@
+"""The page: what it shows to whom, and that it needs nothing from elsewhere; the model says three words."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+import app.chat
+from app.chat import Chat
+from app.errors import MemoryDamaged
+from app.recollection import MemoryFigures
+from app.server import create_server
+from ui import texts
+from ui.page import ChatPage, memory_text, throttled
+
+HERE = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(autouse=True)
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that says three words, whatever it is asked."""
+
+    def stream(_lm: Any, _token_ids: Any, _adapter: Any, _sampling: Any, stop: Any) -> Iterator[str]:
+        for word in ("one ", "two ", "three"):
+            if stop.is_set():
+                return
+            yield word
+
+    monkeypatch.setattr(app.chat, "stream", stream)
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the page warns of."""
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", told.append)
+    return told
+
+
+@pytest.fixture
+def page(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> ChatPage:
+    """The page over the chat, every piece of a reply shown."""
+    monkeypatch.setattr("ui.page.UPDATE_SECONDS", 0)
+    return ChatPage(chat)
+
+
+def browser(user: str) -> Any:
+    """What Gradio tells a handler of who is there."""
+    return SimpleNamespace(username=user, session_hash=f"tab of {user}")
+
+
+def skipped(value: Any) -> bool:
+    """Whether an update leaves its component as it is."""
+    return isinstance(value, dict) and value == gr.skip()
+
+
+def shown(updates: list[tuple[Any, ...]]) -> list[Any]:
+    """The conversations among the updates of `say`."""
+    return [conversation for _, _, conversation, _ in updates if not skipped(conversation)]
+
+
+def test_a_reply_grows_on_the_page_and_the_memory_line_says_what_was_read(page: ChatPage, chat: Chat) -> None:
+    """Word by word; then the session is in the list, and the memory has read the turn."""
+    updates = list(page.say("I live in Lisbon.", None, browser("Ada")))
+    said = {"role": "user", "content": "I live in Lisbon."}
+    replies = [messages[1]["content"] for messages in shown(updates) if len(messages) == 2]
+    assert all(messages[0] == said for messages in shown(updates))
+    assert replies[:3] == ["one ", "one two ", "one two three"]
+    [session] = chat.sessions("Ada")
+    [sessions] = [u[1] for u in updates if not skipped(u[1])]
+    assert (sessions.choices, sessions.value) == ([(session.name, session.id)], session.id)
+    assert updates[-1][3].startswith("Memory: turns read 1 ")
+    first, last = updates[0][0], updates[-1][0]
+    assert (first.value, first.stop_btn, last.stop_btn, last.submit_btn) == ("", True, False, True)
+
+
+def test_a_stopped_reply_is_shown_as_stopped(page: ChatPage) -> None:
+    """The button ends it at the next word, in this tab only."""
+    updates = []
+    for update in page.say("I live in Lisbon.", None, browser("Ada")):
+        updates.append(update)
+        page.stop(browser("Bob"))
+        if shown(updates)[-1][-1]["content"] == "one two ":
+            page.stop(browser("Ada"))
+    assert shown(updates)[-1][-1]["content"] == f"one two  {texts.STOPPED}"
+
+
+def test_a_browser_that_goes_away_stops_its_reply(page: ChatPage, chat: Chat) -> None:
+    """What was shown is stored."""
+    saying = page.say("I live in Lisbon.", None, browser("Ada"))
+    while not any(m["role"] == "assistant" for m in shown([next(saying)])[-1]):
+        pass
+    saying.close()  # type: ignore[attr-defined]
+    [session] = chat.sessions("Ada")
+    [turn] = chat.turns("Ada", session.id)
+    assert (turn.reply_text, turn.status) == ("one ", "stopped")
+
+
+def test_a_session_is_opened_by_its_owner_only(page: ChatPage, chat: Chat, warnings: list[str]) -> None:
+    """To read or to talk in: with somebody else's number there is nothing."""
+    list(page.say("I live in Lisbon.", None, browser("Ada")))
+    [session] = chat.sessions("Ada")
+    _, mine, _ = page.open_session(session.id, True, browser("Ada"))
+    assert [m["content"] for m in mine] == ["I live in Lisbon.", "one two three"]
+    _, theirs, _ = page.open_session(session.id, True, browser("Bob"))
+    assert theirs == []
+    updates = list(page.say("hello", session.id, browser("Bob")))
+    assert shown(updates) == [[]]
+    assert len(warnings) == 2
+    assert len(chat.turns("Ada", session.id)) == 1
+
+
+def test_a_mistake_is_shown_and_the_text_kept(page: ChatPage, warnings: list[str]) -> None:
+    """A person can mend what they typed."""
+    [update] = list(page.say("x" * 30_000, None, browser("Ada")))
+    assert update[0].value == "x" * 30_000
+    assert "20,000" in warnings[0]
+
+
+def test_a_defect_is_shown_without_its_details(
+    page: ChatPage, warnings: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are in the log."""
+
+    def broken(*_args: object, **_options: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(Chat, "reply", broken)
+    list(page.say("hello", None, browser("Ada")))
+    assert warnings == [texts.FAILED]
+    assert "a defect" in caplog.text
+
+
+def test_the_page_opens_at_a_new_session_with_the_persons_own_beside_it(page: ChatPage, chat: Chat) -> None:
+    """The side is open where there is room."""
+    list(chat.reply("Ada", "talk", "I live in Lisbon."))
+    chat.settle("Ada")
+    side, name, sessions, line = page.arrive(False, browser("Ada"))
+    assert (side.open, name) == (False, "Signed in as **Ada**")
+    assert ([label for label, _ in sessions.choices], sessions.value) == (["talk"], None)
+    assert line.startswith("Memory: turns read 1 ")
+    side, sessions, conversation, _ = page.begin_session(True, browser("Bob"))
+    assert (side.open, sessions.choices, conversation) == (True, [], [])
+
+
+def test_a_damaged_memory_is_told_on_arrival(page: ChatPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the memory line; everything else is there."""
+
+    def damaged(_self: Chat, _user: str) -> MemoryFigures:
+        raise MemoryDamaged("The saved memory of Ada is damaged.")
+
+    monkeypatch.setattr(Chat, "memory", damaged)
+    assert page.arrive(True, browser("Ada"))[3] == "The saved memory of Ada is damaged."
+
+
+def test_updates_are_not_sent_more_often_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one is always the whole text."""
+    monkeypatch.setattr("ui.page.UPDATE_SECONDS", 3600)
+    assert list(throttled(iter(["one ", "two ", "three"]))) == ["one two three"]
+    assert list(throttled(iter([]))) == [""]
+
+
+def test_the_memory_line_counts(chat: Chat) -> None:
+    """With the cost of the answer where there is one."""
+    figures = MemoryFigures(revision=3, turns=1200, tokens=34567)
+    assert memory_text(figures) == "Memory: turns read 1,200 · tokens 34,567 · revision 3"
+    reply = chat.reply("Ada", None, "hello")
+    list(reply)
+    assert f" · prompt tokens {reply.result.prompt_tokens} · " in memory_text(figures, reply.result)
+
+
+def test_the_installed_page_is_served_and_needs_nothing_from_elsewhere(chat: Chat) -> None:
+    """The door for anybody, the chat for who came in; neither loads anything from another host."""
+
+    async def build() -> FastAPI:
+        # within a loop, or Gradio makes one and leaves it open
+        return create_server(chat)
+
+    with TestClient(asyncio.run(build()), base_url=HERE) as client:
+        door = client.get("/", headers={"accept": "text/html"})
+        assert texts.LOGIN_BUTTON in door.text
+        assert client.get("/config").status_code == 401
+        client.post("/api/login", json={"name": "Ada"})
+        inside = client.get("/", headers={"accept": "text/html"})
+        assert texts.PLACEHOLDER in inside.text
+        assert client.get("/theme.css").status_code == 200
+        loaded = re.findall(
+            r"<(?:script|link|img)[^>]*(?:src|href)=\"(https?:)?//([^/\"]*)", door.text + inside.text
+        )
+        assert {host for _, host in loaded} <= {"127.0.0.1:7860"}
+        assert "fonts.g" not in inside.text + client.get("/theme.css").text

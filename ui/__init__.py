@@ -1,0 +1,1 @@
+"""The page, thin enough to delete: everything it shows comes from `app`."""

@@ -1,0 +1,62 @@
+"""The page that asks who is there; it stands alone, without Gradio."""
+
+from html import escape
+from string import Template
+
+from ui import texts
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<link rel="icon" href="data:,">
+<style>
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+  body { margin: 0; min-height: 100vh; display: grid; place-items: center; }
+  form { width: min(20rem, 100vw - 3rem); display: grid; gap: .75rem; }
+  h1, p { margin: 0; }
+  h1 { font-size: 1.75rem; font-weight: 600; }
+  small, #problem:empty { opacity: .7; }
+  #problem { color: #c0392b; min-height: 1.5em; }
+  input, button { font: inherit; padding: .6rem .75rem; border-radius: .5rem; border: 1px solid #8888; }
+  button { background: #3b5bdb; border-color: #3b5bdb; color: white; cursor: pointer; }
+</style>
+</head>
+<body>
+<form>
+  <h1>$title</h1>
+  <p>$tagline</p>
+  <label for="name">$label</label>
+  <input id="name" name="name" maxlength="64" autocomplete="username" autofocus required>
+  <button>$button</button>
+  <p id="problem" role="alert"></p>
+  <small>$hint</small>
+</form>
+<script>
+  document.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = await fetch("/api/login", {
+      method: "POST",
+      headers: {"Content-Type": "application/json"},
+      body: JSON.stringify({name: document.getElementById("name").value}),
+    });
+    if (answer.ok) location.assign("/");
+    else document.getElementById("problem").textContent = (await answer.json()).error;
+  });
+</script>
+</body>
+</html>
+""")
+
+
+def login_page() -> str:
+    """Return the page as HTML."""
+    return _PAGE.substitute(
+        title=escape(texts.TITLE),
+        tagline=escape(texts.TAGLINE),
+        label=escape(texts.LOGIN_LABEL),
+        button=escape(texts.LOGIN_BUTTON),
+        hint=escape(texts.LOGIN_HINT),
+    )

@@ -1,0 +1,22 @@
+"""Every word that the page shows."""
+
+TITLE = "Remanence"
+TAGLINE = "A chat that remembers what you tell it."
+
+LOGIN_LABEL = "Your name"
+LOGIN_BUTTON = "Come in"
+LOGIN_HINT = "There are no passwords yet: a name is all it takes, on this computer only."
+
+SIGNED_IN_AS = "Signed in as **{name}**"
+NEW_SESSION = "New chat"
+SESSIONS = "Chats"
+LOG_OUT = "Log out"
+
+PLACEHOLDER = "Say something"
+EMPTY_SESSION = "Tell me something about yourself, and ask me about it another day."
+STOPPED = "*(stopped)*"
+FAILED = "Something went wrong that should not; the log in the data folder says what."
+
+MEMORY = "Memory: turns read {turns:,} · tokens {tokens:,} · revision {revision}"
+ANSWERED = " · prompt tokens {prompt_tokens:,} · {seconds:.1f} s"
+READING = " · reading this turn"
