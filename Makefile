@@ -20,8 +20,8 @@ format: .venv/checks
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# torch comes first and alone: whichever build of the pinned version pip finds, nothing later replaces it. To take the
-# build without CUDA: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make chat
+# torch comes first and alone: whichever build of the pinned version pip finds, nothing later replaces it. PIP_EXTRA_INDEX_URL
+# can name PyTorch's index of builds without CUDA.
 .venv/chat: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Remanence needs Python 3.11 or later, and there is no $(PYTHON)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Remanence needs Python 3.11 or later; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

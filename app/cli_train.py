@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,17 +24,21 @@ def embedded(
     out: Annotated[Path, typer.Option(help="Folder of the tokenizer, the checkpoint and the result.")],
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps in all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and data.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Model folder to begin with; without it, nothing.")
+    ] = None,
 ) -> None:
-    """Train the embedded model and its generator from nothing, or go on from the last checkpoint in OUT.
+    """Train the embedded model and its generator, or go on from the last checkpoint in OUT.
 
     The result is OUT/model, a folder that --model takes.
     """
     from model.training.loop import Training, TrainingConfig
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
-    given = {name: value for name, value in {"steps": steps, "seed": seed}.items() if value is not None}
+    usual = TrainingConfig()
+    config = replace(usual, steps=steps or usual.steps, seed=usual.seed if seed is None else seed)
     try:
-        training = Training(TrainingConfig(**given), corpus, out)
+        training = Training(config, corpus, out, start)
         training.run()
     except (FileNotFoundError, ValueError) as exc:
         raise BadRequest(f"The training cannot go on: {exc}.") from exc

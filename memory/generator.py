@@ -71,6 +71,8 @@ class GeneratorConfig:
         normalisation: see `memory.normalisation`.
         key_shift: how many tokens before the value its key is taken from, 0 or 1.
         reading: `independent` reads every chunk with the adapter off.
+        passes: how often a chunk is passed over before it counts, 1 or 2; in the second pass every token has
+            seen the whole chunk, also the words that come after it.
     """
 
     targets: tuple[Target, ...]
@@ -80,6 +82,7 @@ class GeneratorConfig:
     normalisation: Normalisation = "newton_schulz"
     key_shift: int = 1
     reading: Literal["independent"] = "independent"
+    passes: Literal[1, 2] = 1
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:

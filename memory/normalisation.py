@@ -71,9 +71,9 @@ def orthogonalise(state: Tensor, normalisation: Normalisation) -> Tensor:
             "expected a normalisation with a stable gradient (newton_schulz or frobenius), got svd"
         )
     norm = (state.square().sum((-2, -1), keepdim=True) + TINY).sqrt()
-    x = state / norm
+    x: Tensor = state / norm
     if normalisation == "frobenius":
-        return x * state.shape[-1] ** 0.5
+        return x * float(state.shape[-1]) ** 0.5
     a, b, c = QUINTIC
     for _ in range(QUINTIC_STEPS):
         gram = x @ x.mT

@@ -109,12 +109,12 @@ class BaseModel:
             fingerprint = _fingerprint(
                 source, quantize, AutoConfig.from_pretrained(source, local_files_only=True)
             )
+            network.eval().requires_grad_(False)
+            lm = cls(network, tokenizer, name, fingerprint)
+            lm._warm_up()
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as exc:
             reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
             raise ModelUnavailable(f"{name} is not a language model that can be loaded: {reason}") from exc
-        network.eval().requires_grad_(False)
-        lm = cls(network, tokenizer, name, fingerprint)
-        lm._warm_up()
         return lm
 
     @property

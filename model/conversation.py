@@ -72,9 +72,11 @@ def fold(
     last = max((i for i, c in enumerate(counts) if c), default=-1)
     for start in range(len(before), last + 1, READ_WINDOW_TOKENS):
         # what follows the last counted token cannot change what is read before it
-        begin, end = max(0, start - READ_CONTEXT_TOKENS), min(start + READ_WINDOW_TOKENS, last + 1)
-        window_counts = [c and i >= start for i, c in zip(range(begin, end), counts[begin:end], strict=True)]
-        state = lm.read(ids[begin:end], state, generator, window_counts)
+        context_ids = ids[max(0, start - READ_CONTEXT_TOKENS) : start]
+        end = min(start + READ_WINDOW_TOKENS, last + 1)
+        unread = context_ids + ids[start:end] * (generator.config.passes - 1)
+        is_read = [False] * len(unread) + counts[start:end]
+        state = lm.read(unread + ids[start:end], state, generator, is_read)
     return state
 
 

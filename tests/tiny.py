@@ -7,7 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from memory.generator import Generator, GeneratorConfig
 from model.base import attention_output_targets
-from model.training.tokenizer import END, PAD, train_tokenizer
+from model.training.tokenizer import END, PAD, token_id, train_tokenizer
 
 TEXTS = [
     "My dog is called Biscuit and he chases every ball in the park.",
@@ -31,8 +31,8 @@ def write_tiny_model(folder: Path, seed: int = 0) -> Path:
             num_key_value_heads=2,
             max_position_embeddings=1024,
             bos_token_id=None,
-            eos_token_id=tokenizer.convert_tokens_to_ids(END),
-            pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+            eos_token_id=token_id(tokenizer, END),
+            pad_token_id=token_id(tokenizer, PAD),
         )
     )
     network.save_pretrained(folder)

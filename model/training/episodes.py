@@ -1,12 +1,12 @@
-"""Episodes: what one person's memory is made from, and what it must be good for; and batches of them as tokens.
+"""Episodes: what one person's memory is made from, and what it must be good for; batches of them as tokens.
 
 An episode has rows that are read into a state, and rows that are predicted under the adapter of that state:
 
 * read rows again (reconstruction), dialogues that go on, questions with the session still in view;
-* questions and their replies; a fact told again in other words than those that were read; replies to small talk.
+* questions and their replies; facts told again in other words than those read; replies to small talk.
 
-In a reply or a retelling the words of the value weigh most: the rest is a choice of wording. Rows are right-padded;
-padding comes after everything that counts, so no attention mask is needed.
+In a reply or a retelling the words of the value weigh most: the rest is a choice of wording. Rows are
+right-padded; padding comes after everything that counts, so no attention mask is needed.
 
 Shapes: G people, N rows, T tokens.
 """
@@ -14,6 +14,7 @@ Shapes: G people, N rows, T tokens.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from transformers import PreTrainedTokenizerFast
 from model.conversation import Exchange
 from model.training.corpus import Story
 from model.training.people import PHRASES, SMALL_TALK, People
-from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered
+from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered, token_id
 
 MAX_ROW_TOKENS = 144
 MAX_PROMPT_TOKENS = 48
@@ -114,12 +115,14 @@ class Episodes:
         people: People,
         stories: Sequence[Story],
         dialogues: Sequence[Sequence[Exchange]],
+        passes: int,
     ) -> None:
         self.tokenizer = tokenizer
         self.people = people
         self.stories = stories
         self.dialogues = dialogues
-        self.special = {name: tokenizer.convert_tokens_to_ids(name) for name in (PAD, USER, ASSISTANT, END)}
+        self.passes = passes
+        self.special = {name: token_id(tokenizer, name) for name in (PAD, USER, ASSISTANT, END)}
 
     def batch(self, rng: random.Random, mixture: Mixture) -> Batch:
         """Return one step's batch."""
@@ -130,16 +133,14 @@ class Episodes:
         predicted = [row for row in reads if rng.random() < mixture.reconstructed]
         predicted += [self._continued_row(i, row) for i, e in enumerate(episodes) for row in e.continued]
         cues = [self._cue_row(i, cue) for i, e in enumerate(episodes) for cue in e.cues]
+        reads = [self._passed_over(row) for row in reads]
         return Batch(self._bucketed(reads), self._bucketed(predicted), self._bucketed(cues), len(episodes))
 
     def _made_up(self, rng: random.Random, mixture: Mixture) -> Episode:
         # now and then somebody has said nothing: then nothing is known
         num_facts = 0 if rng.random() < 0.04 else rng.randint(*mixture.num_facts)
         person = self.people.draw(rng, num_facts, mixture.num_questions, mixture.num_retellings)
-        cues = [
-            Cue(opened(q.text), f"{q.reply}{END}", q.value, WORDING if q.is_known else 1.0)
-            for q in person.questions
-        ]
+        cues = [Cue(opened(q.text), f"{q.reply}{END}", q.value, WORDING) for q in person.questions]
         cues += [Cue(USER, f"{r.text}{END}", r.value, RETOLD_WORDING) for r in person.retellings]
         if rng.random() < 0.5:
             said, reply = rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)
@@ -203,6 +204,18 @@ class Episodes:
                 is_person = False
             weights.append(float(is_person))
         return person, ids, weights
+
+    def _passed_over(self, row: Row) -> Row:
+        """Return a read row as it is passed over: each message `passes` times, of which the last counts."""
+        person, ids, weights = row
+        passed: list[int] = []
+        counts: list[float] = []
+        for is_message, group in groupby(zip(ids, weights, strict=True), key=lambda pair: pair[1] > 0):
+            tokens, own = zip(*group, strict=True)
+            for weight in [0.0] * (self.passes - 1) * is_message + [1.0]:
+                passed += tokens
+                counts += [w * weight for w in own]
+        return person, passed, counts
 
     def _continued_row(self, person: int, text: str) -> Row:
         _, ids, is_person = self._read_row(person, text)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture, Rows
 from model.training.muon import Muon
 from model.training.people import People, load_kinds
-from model.training.tokenizer import END, PAD, rendered, train_tokenizer
+from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
 
 log = logging.getLogger(__name__)
@@ -43,19 +44,22 @@ class TrainingConfig:
     Attributes:
         steps: optimiser steps in all; the learning rate ends at a twentieth of its peak.
         hidden_size, layers, heads, intermediate_size, vocabulary: of the language model.
-        state_size: R of the generator.
+        state_size, passes: R of the generator, and how often it passes over what it reads.
         people, stories, dialogues: episodes in a step.
-        learning_rate: peak; warmup_steps rise to it, the last decay_share of the steps fall from it.
+        learning_rate, matrix_learning_rate: peaks, of AdamW for embeddings and vectors and of Muon for the
+            matrices; warmup_steps rise to them, the last decay_share of the steps fall from them.
         checkpoint_steps: steps between checkpoints.
+        tokenizer_people: made-up people whose words the tokenizer is trained on.
     """
 
-    steps: int = 2500
+    steps: int = 2900
     hidden_size: int = 256
     layers: int = 4
     heads: int = 4
     intermediate_size: int = 704
     vocabulary: int = 4096
     state_size: int = 128
+    passes: Literal[1, 2] = 2
     people: int = 18
     stories: int = 1
     dialogues: int = 3
@@ -63,17 +67,17 @@ class TrainingConfig:
     num_retellings: int = 3
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
-    muon: bool = True
     warmup_steps: int = 100
     decay_share: float = 0.4
     clip: float = 1.0
     checkpoint_steps: int = 100
     seed: int = 1
+    tokenizer_people: int = 15_000
 
     def mixture(self, step: int) -> Mixture:
         """Return what a step is made of: facts grow in number, reconstruction fades once recall is there."""
         done = step / self.steps
-        facts = (1, 4) if done < 0.6 else (1, 6) if done < 0.8 else (2, 10)
+        facts = (1, 4) if done < 0.6 else (1, 6) if done < 0.8 else (2, 8)
         reconstructed = 1.0 if done < 0.2 else 0.25
         return Mixture(
             self.people,
@@ -97,7 +101,7 @@ def build_tokenizer(config: TrainingConfig, data: Path, people: People) -> PreTr
     rng = random.Random(config.seed)
 
     def texts() -> Iterator[str]:
-        for _ in range(15_000):
+        for _ in range(config.tokenizer_people):
             person = people.draw(rng, 6, 4)
             yield from (rendered(session) for session in person.sessions)
             yield from (f"{q.text} {q.reply}" for q in person.questions)
@@ -125,12 +129,14 @@ def build_models(
             max_position_embeddings=2048,
             tie_word_embeddings=True,
             bos_token_id=None,
-            eos_token_id=tokenizer.convert_tokens_to_ids(END),
-            pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+            eos_token_id=token_id(tokenizer, END),
+            pad_token_id=token_id(tokenizer, PAD),
         )
     )
     targets = attention_output_targets(network)
-    return network, Generator(GeneratorConfig(targets, config.state_size, config.state_size))
+    return network, Generator(
+        GeneratorConfig(targets, config.state_size, config.state_size, passes=config.passes)
+    )
 
 
 def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dict[str, Tensor]:
@@ -142,7 +148,9 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
         output = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
         own = generator.sums(dict(enumerate(output.hidden_states[:-1])), rows.weight)  # [N, R, R]
         sums = {name: s.index_add(0, rows.person, own[name]) for name, s in sums.items()}
-        language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, rows.is_real))
+        # the second time a message stands there is nothing to learn from it
+        once = rows.is_real - rows.weight if generator.config.passes == 2 else rows.is_real
+        language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, once))
     adapter = generator.training_adapter(sums)
     return {
         "answer": _mean([_adapted_loss(network, adapter, rows) for rows in batch.cues]),
@@ -178,37 +186,56 @@ def _mean(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
 class Training:
     """One training: what it holds, its steps, its checkpoints."""
 
-    def __init__(self, config: TrainingConfig, data: Path, out: Path) -> None:
+    def __init__(self, config: TrainingConfig, data: Path, out: Path, start: Path | None = None) -> None:
+        """Prepare a training in the folder `out`.
+
+        Args:
+            data: folder of the training data.
+            start: folder of a trained model of the same sizes whose weights and tokenizer are the beginning;
+                None begins with nothing.
+
+        Raises:
+            FileNotFoundError: a file of the training data is not there.
+            ValueError: `start` is of a model of other sizes.
+        """
         self.config = config
         self.out = out
         out.mkdir(parents=True, exist_ok=True)
         people = People(load_kinds(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data))
-        if (out / "tokenizer.json").exists():
-            self.tokenizer = PreTrainedTokenizerFast.from_pretrained(out)
-        else:
-            self.tokenizer = build_tokenizer(config, data, people)
-            self.tokenizer.save_pretrained(out)
-        self.episodes = Episodes(self.tokenizer, people, corpus.stories(data), corpus.dialogues(data))
+        ready = next((f for f in (out, start) if f is not None and (f / "tokenizer.json").exists()), None)
+        self.tokenizer = (
+            build_tokenizer(config, data, people)
+            if ready is None
+            else PreTrainedTokenizerFast.from_pretrained(ready)
+        )
+        self.tokenizer.save_pretrained(out)
+        self.episodes = Episodes(
+            self.tokenizer, people, corpus.stories(data), corpus.dialogues(data), config.passes
+        )
         self.network, self.generator = build_models(config, self.tokenizer)
+        if start is not None:
+            self._take(
+                LlamaForCausalLM.from_pretrained(start), Generator.from_pretrained(start / "generator")
+            )
         self.optimisers = self._optimisers()
         self.step = 0
+
+    def _take(self, network: LlamaForCausalLM, generator: Generator) -> None:
+        if (
+            generator.config != self.generator.config
+            or network.config.intermediate_size != self.config.intermediate_size
+        ):
+            raise ValueError("the model to start from is of other sizes")
+        self.network.load_state_dict(network.float().state_dict())
+        self.generator.load_state_dict(generator.state_dict())
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
         named = [*self.network.named_parameters(), *self.generator.named_parameters()]
         matrices = [p for n, p in named if p.ndim == 2 and "embed" not in n]
         others = [p for n, p in named if p.ndim != 2 or "embed" in n]
-        rate = self.config.learning_rate
-        if self.config.muon:
-            return [
-                Muon(matrices, self.config.matrix_learning_rate, 0.95, 0.05),
-                AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
-            ]
         return [
-            AdamW(
-                [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
-                lr=rate,
-                betas=(0.9, 0.98),
-            )
+            Muon(matrices, lr=self.config.matrix_learning_rate, momentum=0.95, weight_decay=0.05),
+            AdamW(others, lr=self.config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
         ]
 
     @property
@@ -230,7 +257,7 @@ class Training:
             loss = parts["answer"] + parts["again"] + 0.3 * parts["language"]
             for optimiser in self.optimisers:
                 optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
             for group, peak in zip(groups, peaks, strict=True):
                 group["lr"] = peak * self.config.rate(self.step)

@@ -9,7 +9,7 @@ import random
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,24 +120,28 @@ class Style:
             rng.choice([0.0, 0.0, 0.02, 0.06]),
         )
 
+    def spelled(self, value: str) -> str:
+        """Return a value as this person spells it, which is how it is remembered."""
+        value = value.replace("'", "") if self.no_apostrophe else value
+        return value.lower() if self.lower else value
+
     def typed(self, rng: random.Random, text: str, keep: Sequence[str] = ()) -> str:
-        """Return `text` as this person types it; the words of `keep` may change their case only."""
+        """Return `text` as this person types it; the words of the spelled values `keep` stay as they are."""
+        kept = {word for value in keep for word in value.split()}
         if self.no_end:
             text = re.sub(r"[.!]$", "", text)
         if self.no_apostrophe:
             text = re.sub(r"(\w)'(\w)", r"\1\2", text)
         if self.short_forms:
             for long, short in PHRASES["short_form"].items():
-                if rng.random() < 0.5:
+                if long not in kept and rng.random() < 0.5:
                     text = re.sub(rf"\b{long}\b", short, text)
-        if self.slips:
-            kept = {w for value in keep for w in value.split()}
-            words = text.split(" ")
-            for i, word in enumerate(words):
-                if len(word) > 3 and word.isalpha() and word not in kept and rng.random() < self.slips:
-                    j = rng.randrange(1, len(word) - 1)
-                    words[i] = word[:j] + word[j + 1] + word[j] + word[j + 2 :]
-            text = " ".join(words)
+        words = text.split(" ")
+        for i, word in enumerate(words):
+            if len(word) > 3 and word.isalpha() and word not in kept and rng.random() < self.slips:
+                j = rng.randrange(1, len(word) - 1)
+                words[i] = word[:j] + word[j + 1] + word[j] + word[j + 2 :]
+        text = " ".join(words)
         return text.lower() if self.lower else text
 
 
@@ -165,7 +169,7 @@ class People:
             fact = self._fact(rng, facts)
             if fact.relation not in relations:
                 relations.add(fact.relation)
-                facts.append(fact)
+                facts.append(replace(fact, value=style.spelled(fact.value)))
         questions = []
         for _ in range(num_questions):
             if not facts or rng.random() < unknown:
@@ -185,14 +189,12 @@ class People:
         return Fact(kind, slots, self.values.draw(rng, kind.value))
 
     def _known(self, rng: random.Random, style: Style, fact: Fact) -> Question:
-        value = fact.value.lower() if style.lower else fact.value
-        said = Fact(fact.kind, fact.slots, value)
-        reply = said.words(rng.choice(fact.kind.reply if rng.random() < 0.5 else PHRASES["plain_reply"]))
-        return Question(style.typed(rng, fact.words(rng.choice(fact.kind.ask))), reply, value)
+        reply = fact.words(rng.choice(fact.kind.reply if rng.random() < 0.5 else PHRASES["plain_reply"]))
+        return Question(style.typed(rng, fact.words(rng.choice(fact.kind.ask))), reply, fact.value)
 
     def _retelling(self, rng: random.Random, style: Style, fact: Fact) -> Retelling:
         text = style.typed(rng, fact.words(rng.choice(fact.kind.say)), keep=[fact.value])
-        return Retelling(text, fact.value.lower() if style.lower else fact.value)
+        return Retelling(text, fact.value)
 
     def _unknown(
         self, rng: random.Random, style: Style, relations: set[tuple[str, ...]], facts: Sequence[Fact]
@@ -230,7 +232,7 @@ class People:
                 opening = "" if last.assistant.endswith("?") else f"{last.assistant} "
                 exchanges[-1] = Exchange(last.user, f"{opening}{prompt}")
                 said = style.typed(rng, fact.words(rng.choice(PHRASES["bare_answer"])), keep=[fact.value])
-                exchanges.append(Exchange(said, self._acknowledgement(rng, style, fact)))
+                exchanges.append(Exchange(said, self._acknowledgement(rng, fact)))
                 continue
             said = fact.words(rng.choice(fact.kind.say))
             keep = [fact.value]
@@ -244,17 +246,16 @@ class People:
                 aside = rng.choice(self.small_talk)[0]
                 said = f"{aside} {said}" if rng.random() < 0.5 else f"{said} {aside}"
             said = style.typed(rng, said, keep=keep)
-            exchanges.append(Exchange(said, self._acknowledgement(rng, style, fact)))
+            exchanges.append(Exchange(said, self._acknowledgement(rng, fact)))
             while rng.random() < 0.4 * chat_share:
                 user, assistant = rng.choice(self.small_talk if rng.random() < 0.7 else SMALL_TALK)
                 exchanges.append(Exchange(style.typed(rng, user), assistant))
         return tuple(exchanges)
 
-    def _acknowledgement(self, rng: random.Random, style: Style, fact: Fact) -> str:
-        reply = rng.choice(PHRASES["acknowledgement"])
+    def _acknowledgement(self, rng: random.Random, fact: Fact) -> str:
+        reply: str = rng.choice(PHRASES["acknowledgement"])
         if rng.random() < 0.15:
-            value = fact.value.lower() if style.lower else fact.value
-            reply = rng.choice(PHRASES["echo"]).format(v=value)
+            reply = rng.choice(PHRASES["echo"]).format(v=fact.value)
         if rng.random() < 0.2:
             reply += " " + rng.choice(PHRASES["follow_up"])
         return reply

@@ -29,6 +29,14 @@ def opened(text: str) -> str:
     return f"{USER}{text}{END}{ASSISTANT}"
 
 
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """Return the number of a special token."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    if not isinstance(found, int):
+        raise ValueError(f"expected a tokenizer that knows {token}, got one that does not")
+    return found
+
+
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Return a tokenizer of `vocabulary` entries trained on `texts`."""
     bpe = Tokenizer(models.BPE())

@@ -131,6 +131,8 @@ ACTIVITIES = [
     "flying",
 ]
 
+# shares of the values that are made up from syllables, and of those that are words of another type
+MADE_UP, UNRELATED = 0.25, 0.1
 # the word lists that fill each type
 SOURCES = {
     "person": "firstNames neutralNames norwayFirstNamesBoys norwayFirstNamesGirls spanishFirstNames",
@@ -181,7 +183,7 @@ class Values:
             for line in lines:
                 record = json.loads(line)
                 name = record["id"].rsplit("/", 1)[-1].removesuffix(".json").removeprefix("a_list_of_")
-                words = [w.strip() for w in _strings(record["data"])]
+                words = [w.strip().rstrip(".") for w in _strings(record["data"])]
                 lists[name] = [w for w in words if 2 <= len(w) <= 24 and w.isascii() and w.count(" ") <= 2]
         rude = {w.lower() for w in lists.get("expletives", [])}
         self.words: dict[str, list[str]] = {}
@@ -204,13 +206,13 @@ class Values:
 
     def _any_words(self, rng: random.Random, most: int) -> str:
         nouns = [self._pick(rng, "noun").lower() for _ in range(rng.randint(1, most))]
-        if rng.random() < 0.4:
+        if rng.random() < 0.25:
             nouns.insert(0, self._pick(rng, "adjective").lower())
         return " ".join(nouns[:most])
 
     def draw(self, rng: random.Random, kind: str) -> str:
         """Return a value of type `kind`; raises ValueError for a type nobody knows."""
-        made_up = rng.random() < 0.25
+        made_up = rng.random() < MADE_UP
         match kind:
             case "person" | "pet":
                 name = self.made_up(rng) if made_up else self._pick(rng, kind)
@@ -233,15 +235,15 @@ class Values:
             case "title":
                 if rng.random() < 0.4:
                     return self._pick(rng, "title")
-                return ("The " if rng.random() < 0.4 else "") + self._any_words(rng, 3).title()
+                return ("The " if rng.random() < 0.4 else "") + self._any_words(rng, 2).title()
             case "activity":
                 stem = rng.choice(ACTIVITIES)
-                return f"{stem} {self._pick(rng, 'noun').lower()}s" if rng.random() < 0.4 else stem
+                return f"{stem} {self._pick(rng, 'noun').lower()}s" if rng.random() < 0.15 else stem
             case "food" | "drink" | "thing" | "animal" | "job" | "subject" | "instrument" | "sport":
-                if made_up:
+                if rng.random() < UNRELATED:
                     return self._any_words(rng, 2)
                 word = self._pick(rng, kind).lower()
-                if kind in ("thing", "food", "drink") and rng.random() < 0.3 and " " not in word:
+                if kind in ("thing", "food", "drink") and rng.random() < 0.1 and " " not in word:
                     word = f"{self._pick(rng, 'adjective').lower()} {word}"
                 return word
             case "colour":

@@ -1,6 +1,7 @@
 """The prompt of an answer, the chunk that is read, and the stream of a reply."""
 
 import threading
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -71,6 +72,20 @@ def test_a_long_message_is_read_whole_in_windows(lm: BaseModel, generator: Gener
     said = rendered([Exchange(text, "")]).partition("<|assistant|>")[0]
     assert state.num_tokens == len(lm.tokenizer.encode(said, add_special_tokens=False))
     assert state.num_tokens > READ_WINDOW_TOKENS
+
+
+def test_in_the_second_pass_a_word_has_seen_what_comes_after_it(lm: BaseModel, generator: Generator) -> None:
+    """What `{v} is my parrot` says of v is known only at its end; the second pass brings it to v itself."""
+    twice = Generator(replace(generator.config, passes=2)).eval().requires_grad_(False)
+    twice.load_state_dict(generator.state_dict())
+    exchange = Exchange("Biscuit is my parrot.", "Lovely!")
+    once, again = (fold(lm, g, g.empty_state(), TALK[:1], exchange) for g in (generator, twice))
+    assert once.num_tokens == again.num_tokens
+    message = lm.tokenizer.encode("<|user|>Biscuit is my parrot.<|end|>", add_special_tokens=False)
+    before = lm.tokenizer.encode(rendered(TALK[:1]), add_special_tokens=False)
+    counts = [False] * (len(before) + len(message)) + [True] * len(message)
+    expected = lm.read(before + message + message, twice.empty_state(), twice, counts)
+    assert again.digest == expected.digest
 
 
 def test_greedy_streaming_gives_what_whole_forward_passes_give(lm: BaseModel, generator: Generator) -> None:

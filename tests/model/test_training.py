@@ -14,11 +14,11 @@ from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange, fold
 from model.training.corpus import paired
-from model.training.episodes import Mixture
+from model.training.episodes import Batch, Cue, Mixture
 from model.training.loop import Training, TrainingConfig, losses
 from model.training.muon import Muon
-from model.training.people import SMALL_TALK, Kind, People, Style, load_kinds
-from model.training.tokenizer import rendered
+from model.training.people import PHRASES, SMALL_TALK, Kind, People, Style, load_kinds
+from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
 
 KINDS = load_kinds()
@@ -56,7 +56,8 @@ def people(corpus: Path) -> People:
 
 SMALL = TrainingConfig(
     steps=4, hidden_size=64, layers=2, heads=2, intermediate_size=128, vocabulary=600, state_size=16,
-    people=3, stories=1, dialogues=1, num_questions=2, num_retellings=1, warmup_steps=2, checkpoint_steps=2,
+    people=3, stories=1, dialogues=1, num_questions=2, num_retellings=1, warmup_steps=2,
+    tokenizer_people=100, checkpoint_steps=2,
 )  # fmt: skip
 
 
@@ -84,9 +85,10 @@ def test_what_is_asked_about_was_said_and_what_is_unknown_was_not(people: People
         person = people.draw(random.Random(seed), num_facts=5, num_questions=8)
         said = " ".join(e.user for session in person.sessions for e in session).lower()
         for question in person.questions:
-            assert question.is_known or "know" in question.reply or "told" in question.reply
-            if question.is_known and (short := re.fullmatch(r"You said (.+)\.", question.reply)):
-                assert short[1].lower() in said
+            assert (question.value is None) == (question.reply in PHRASES["unknown"])
+            assert question.value is None or (
+                question.value in question.reply and question.value.lower() in said
+            )
 
 
 def test_the_same_seed_makes_the_same_person(people: People) -> None:
@@ -96,7 +98,7 @@ def test_the_same_seed_makes_the_same_person(people: People) -> None:
 def test_a_slip_never_touches_what_must_be_remembered() -> None:
     style = Style(lower=True, no_end=True, no_apostrophe=True, short_forms=True, slips=1.0)
     typed = style.typed(
-        random.Random(0), "My neighbour's hamster is called Biscuit Windermere.", ["Biscuit Windermere"]
+        random.Random(0), "My neighbour's hamster is called biscuit windermere.", ["biscuit windermere"]
     )
     assert "biscuit windermere" in typed
     assert "hamster" not in typed
@@ -131,8 +133,8 @@ def test_a_batch_is_decided_by_seed_and_step(corpus: Path, tmp_path: Path) -> No
     episodes = Training(SMALL, corpus, tmp_path).episodes
     mixture = Mixture(4, 1, 1, (1, 6), 3, 2, reconstructed=0.5)
     first, second = (episodes.batch(random.Random("1/7"), mixture) for _ in range(2))
-    assert all(torch.equal(a.ids, b.ids) for a, b in zip(first.questions, second.questions, strict=True))
-    assert sum(len(rows.ids) for rows in first.questions) == 6 * 3
+    assert all(torch.equal(a.ids, b.ids) for a, b in zip(first.cues, second.cues, strict=True))
+    assert sum(len(rows.ids) for rows in first.cues) >= 4 * 3
 
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(corpus: Path, tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_the_loss_of_a_batch_is_that_of_each_person_alone(corpus: Path, tmp_path
     training = Training(SMALL, corpus, tmp_path)
     for _, parameter in training.generator.named_parameters():
         parameter.data.mul_(2.0)  # so that an adapter of somebody else would show
-    episodes, tokenizer = training.episodes, training.tokenizer
+    episodes = training.episodes
     texts = [
         ("My dog is Rex.", "Rex?"),
         ("I live in Oslo, far from Rome.", "Oslo then?"),
@@ -183,22 +185,17 @@ def test_the_loss_of_a_batch_is_that_of_each_person_alone(corpus: Path, tmp_path
     alone = []
     for said, asked in texts:
         rows = [episodes._read_row(0, rendered([Exchange(said, "Nice.")]))]
-        question = [episodes._question_row(0, f"<|user|>{asked}<|end|><|assistant|>", "It is.<|end|>")]
+        question = [episodes._cue_row(0, Cue(opened(asked), "It is.<|end|>", None, 1.0))]
         alone.append(_answer_loss(training, [rows], [question], 1))
     reads = [episodes._read_row(i, rendered([Exchange(s, "Nice.")])) for i, (s, _) in enumerate(texts)]
     asks = [
-        episodes._question_row(i, f"<|user|>{q}<|end|><|assistant|>", "It is.<|end|>")
-        for i, (_, q) in enumerate(texts)
+        episodes._cue_row(i, Cue(opened(q), "It is.<|end|>", None, 1.0)) for i, (_, q) in enumerate(texts)
     ]
     together = _answer_loss(training, [reads], [asks], 3)
-    weights = [len(tokenizer.encode("It is.<|end|>", add_special_tokens=False))] * 3
-    expected = sum(loss * w for loss, w in zip(alone, weights, strict=True)) / sum(weights)
-    assert together == pytest.approx(expected, rel=1e-4)
+    assert together == pytest.approx(sum(alone) / 3, rel=1e-4)
 
 
 def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num_people: int) -> float:
-    from model.training.episodes import Batch
-
     padded = training.episodes._padded
     batch = Batch(
         tuple(padded(r) for r in reads),
@@ -219,3 +216,14 @@ def test_muon_steps_along_an_orthogonal_matrix_of_the_size_of_an_adamw_step() ->
         singular = torch.linalg.svdvals(parameter.detach()) / (0.1 * 0.2 * 32**0.5)
         assert bool(((singular > 0.6) & (singular < 1.3)).all())
         assert (parameter.detach() * parameter.grad).sum() < 0
+
+
+def test_a_training_can_begin_with_a_trained_model(corpus: Path, tmp_path: Path) -> None:
+    trained = Training(SMALL, corpus, tmp_path / "first")
+    trained.run()
+    begun = Training(SMALL, corpus, tmp_path / "second", start=trained.result)
+    for name, weight in trained.network.state_dict().items():
+        torch.testing.assert_close(begun.network.state_dict()[name], weight, atol=1e-2, rtol=1e-2, msg=name)
+    other = TrainingConfig(**{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "state_size": 8})
+    with pytest.raises(ValueError, match="other sizes"):
+        Training(other, corpus, tmp_path / "third", start=trained.result)
