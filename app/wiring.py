@@ -24,7 +24,9 @@ def load_model(settings: Settings) -> tuple[BaseModel, Generator]:
     """Return the model of `settings` and its memory generator; raises Unavailable."""
     lm = BaseModel.load(settings.model, settings.quantize, settings.device)
     beside = (EMBEDDED if settings.model == "embedded" else Path(settings.model)) / "generator"
-    return lm, Generator.from_pretrained(settings.generator or beside)
+    generator = Generator.from_pretrained(settings.generator or beside).to(lm.device)
+    lm.require_fit(generator)
+    return lm, generator
 
 
 @contextmanager

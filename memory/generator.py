@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -70,7 +70,6 @@ class GeneratorConfig:
         scale: factor of the update.
         normalisation: see `memory.normalisation`.
         key_shift: how many tokens before the value its key is taken from, 0 or 1.
-        reading: `independent` reads every chunk with the adapter off.
         passes: how often a chunk is passed over before it counts, 1 or 2; in the second pass every token has
             seen the whole chunk, also the words that come after it.
     """
@@ -81,8 +80,21 @@ class GeneratorConfig:
     scale: float = 1.0
     normalisation: Normalisation = "newton_schulz"
     key_shift: int = 1
-    reading: Literal["independent"] = "independent"
     passes: Literal[1, 2] = 1
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ValueError("targets: expected at least one, got none")
+        if not 1 <= self.rank <= self.state_size:
+            raise ValueError(f"rank: expected 1 to the state size {self.state_size}, got {self.rank}")
+        if self.normalisation not in get_args(Normalisation):
+            raise ValueError(
+                f"normalisation: expected one of {get_args(Normalisation)}, got {self.normalisation}"
+            )
+        if self.key_shift not in (0, 1) or self.passes not in (1, 2):
+            raise ValueError(
+                f"key_shift, passes: expected 0 or 1, 1 or 2, got {self.key_shift}, {self.passes}"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -168,7 +180,9 @@ class Generator(nn.Module):
             GeneratorMismatch: `state` was made by another generator.
         """
         self._check(state)
-        added = self.sums({layer: h.unsqueeze(0) for layer, h in hidden.items()}, mask.unsqueeze(0))
+        device = next(self.parameters()).device
+        chunk = {layer: h.unsqueeze(0).to(device) for layer, h in hidden.items()}
+        added = self.sums(chunk, mask.unsqueeze(0).to(device))
         sums = {name: s + added[name][0].to(s.device) for name, s in state.sums.items()}
         return MemoryState(sums, state.num_tokens + int(mask.sum()), state.generator)
 

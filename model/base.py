@@ -9,7 +9,6 @@ Shapes: T tokens, D hidden size, V vocabulary.
 """
 
 import hashlib
-import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from memory.adapter import Adapter
-from memory.generator import Generator, Target
+from memory.generator import Generator, GeneratorUnavailable, Target
 from memory.state import MemoryState
 from model.application import applied
 
@@ -104,18 +104,37 @@ class BaseModel:
             )
         transformers_logging.disable_progress_bar()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-            network = AutoModelForCausalLM.from_pretrained(source, device_map={"": device}, **options)
-            fingerprint = _fingerprint(
-                source, quantize, AutoConfig.from_pretrained(source, local_files_only=True)
-            )
+            folder = _folder(source)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            if not tokenizer.chat_template:
+                raise ValueError("its tokenizer has no chat template")
+            network = AutoModelForCausalLM.from_pretrained(folder, device_map={"": device}, **options)
             network.eval().requires_grad_(False)
-            lm = cls(network, tokenizer, name, fingerprint)
+            lm = cls(network, tokenizer, name, _fingerprint(folder, quantize, dtype))
             lm._warm_up()
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as exc:
+        # what a file that is no model can raise is not for us to list: every library below has its own errors
+        except Exception as exc:
             reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
             raise ModelUnavailable(f"{name} is not a language model that can be loaded: {reason}") from exc
         return lm
+
+    def require_fit(self, generator: Generator) -> None:
+        """Raise GeneratorUnavailable unless every target of `generator` is a module of this model."""
+        for target in generator.config.targets:
+            try:
+                module: Any = self.network.get_submodule(target.name)
+            except AttributeError as exc:
+                raise GeneratorUnavailable(
+                    f"the generator adapts {target.name}, which {self.name} has not"
+                ) from exc
+            expected, got = (
+                (target.in_features, target.out_features),
+                (module.in_features, module.out_features),
+            )
+            if expected != got:
+                raise GeneratorUnavailable(
+                    f"the generator adapts {target.name} of sizes {expected}, here it has {got}"
+                )
 
     @property
     def device(self) -> torch.device:
@@ -162,7 +181,7 @@ class BaseModel:
         mask = torch.ones(len(token_ids), dtype=torch.bool) if counts is None else torch.tensor(list(counts))
         with self.lock:
             hidden = layer_inputs(self.network, {"input_ids": ids, "use_cache": False})
-        return generator.fold(state, {i: h[0].float().cpu() for i, h in hidden.items()}, mask)
+        return generator.fold(state, {i: h[0] for i, h in hidden.items()}, mask)
 
 
 def layer_inputs(network: Any, inputs: dict[str, Any]) -> dict[int, Tensor]:
@@ -171,13 +190,16 @@ def layer_inputs(network: Any, inputs: dict[str, Any]) -> dict[int, Tensor]:
     return dict(enumerate(states[:-1]))
 
 
-def _fingerprint(source: str, quantize: Quantize, config: Any) -> str:
-    """Return a short hash of the weights' files, the config and the quantisation."""
-    digest = hashlib.sha256(f"{'none' if quantize == 'none' else 'nf4'}".encode())
-    folder = Path(source)
-    if folder.is_dir():
-        for file in sorted(folder.glob("*.safetensors")):
+def _folder(source: str) -> Path:
+    """Return the folder of a model: `source` itself, or the cached snapshot of a hub name."""
+    return Path(cached_file(source, "config.json", local_files_only=True)).parent
+
+
+def _fingerprint(folder: Path, quantize: Quantize, dtype: torch.dtype) -> str:
+    """Return a short hash of all that decides hidden states: the model's files and how it computes."""
+    digest = hashlib.sha256(f"{'none' if quantize == 'none' else 'nf4'} {dtype}".encode())
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".safetensors", ".json", ".jinja", ".model"):
             with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    digest.update(json.dumps(config.to_dict(), sort_keys=True, default=str).encode())
+                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

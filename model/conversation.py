@@ -11,7 +11,8 @@ from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
 
-READ_CONTEXT_TOKENS = 64
+READ_CONTEXT_TOKENS = 128
+READ_CONTEXT_EXCHANGES = 6
 READ_WINDOW_TOKENS = 256
 REPLY_RESERVE_TOKENS = 256
 
@@ -65,33 +66,50 @@ def fold(
     Raises:
         GeneratorMismatch: `state` was made by another generator.
     """
-    before = _exchange_ids(lm, context)
-    said = _exchange_ids(lm, context, exchange.user)
-    ids = _exchange_ids(lm, [*context, exchange])
-    counts = [len(before) <= i < (len(said) if roles == "user" else len(ids)) for i in range(len(ids))]
-    last = max((i for i, c in enumerate(counts) if c), default=-1)
-    for start in range(len(before), last + 1, READ_WINDOW_TOKENS):
-        # what follows the last counted token cannot change what is read before it
-        context_ids = ids[max(0, start - READ_CONTEXT_TOKENS) : start]
-        end = min(start + READ_WINDOW_TOKENS, last + 1)
-        unread = context_ids + ids[start:end] * (generator.config.passes - 1)
-        is_read = [False] * len(unread) + counts[start:end]
-        state = lm.read(unread + ids[start:end], state, generator, is_read)
+    passes = generator.config.passes
+    recent = context[-READ_CONTEXT_EXCHANGES:]
+    seen: list[int] = []
+    for i, earlier in enumerate(recent):
+        message, reply = _spans(lm, recent[:i], earlier)
+        seen += message * passes + reply
+    message, reply = _spans(lm, recent, exchange)
+    new = message if roles == "user" else message + reply
+    for start in range(0, len(new), READ_WINDOW_TOKENS):
+        window = new[start : start + READ_WINDOW_TOKENS]
+        unread = seen[-READ_CONTEXT_TOKENS:] + window * (passes - 1)
+        is_read = [False] * len(unread) + [True] * len(window)
+        state = lm.read(unread + window, state, generator, is_read)
+        seen += window
     return state
 
 
-def _messages(exchanges: Sequence[Exchange], text: str | None = None) -> list[dict[str, str]]:
+def _spans(lm: BaseModel, before: Sequence[Exchange], exchange: Exchange) -> tuple[list[int], list[int]]:
+    """Return the tokens of the message and of the reply of `exchange`, as they stand after `before`."""
+    start = len(_exchange_ids(lm, before))
+    middle = len(_exchange_ids(lm, before, exchange.user))
+    ids = _exchange_ids(lm, [*before, exchange])
+    return ids[start:middle], ids[middle:]
+
+
+def _messages(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None) -> list[dict[str, str]]:
     messages = []
     for exchange in exchanges:
-        messages.append({"role": "user", "content": exchange.user})
-        messages.append({"role": "assistant", "content": exchange.assistant})
+        messages.append({"role": "user", "content": _plain(lm, exchange.user)})
+        messages.append({"role": "assistant", "content": _plain(lm, exchange.assistant)})
     if text is not None:
-        messages.append({"role": "user", "content": text})
+        messages.append({"role": "user", "content": _plain(lm, text)})
     return messages
 
 
+def _plain(lm: BaseModel, text: str) -> str:
+    """Return `text` with no marker of the template in it: nobody speaks in another's role."""
+    for marker in lm.tokenizer.get_added_vocab():
+        text = text.replace(marker, " ".join(marker))
+    return text
+
+
 def _exchange_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None = None) -> list[int]:
-    messages = _messages(exchanges, text)
+    messages = _messages(lm, exchanges, text)
     if not messages:
         return []
     ids: list[int] = lm.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
@@ -100,6 +118,6 @@ def _exchange_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None
 
 def _template_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str) -> list[int]:
     ids: list[int] = lm.tokenizer.apply_chat_template(
-        _messages(exchanges, text), add_generation_prompt=True, tokenize=True, return_dict=False
+        _messages(lm, exchanges, text), add_generation_prompt=True, tokenize=True, return_dict=False
     )
     return ids

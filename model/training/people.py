@@ -63,11 +63,6 @@ class Question:
     reply: str
     value: str | None
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the person said it."""
-        return self.value is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Retelling:

@@ -145,6 +145,15 @@ def test_a_folder_that_is_no_generator_is_refused_with_its_name(tmp_path: Path, 
         Generator.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"rank": 0}, {"rank": 99}, {"normalisation": "no"}, {"key_shift": 2}, {"passes": 3}]
+)
+def test_a_config_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    values: dict[str, object] = {"targets": TARGETS, "state_size": SIZE, "rank": SIZE, **wrong}
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GeneratorConfig(**values)  # type: ignore[arg-type]
+
+
 def test_a_generator_without_weights_or_with_an_unknown_option_is_refused(tmp_path: Path) -> None:
     some_generator().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

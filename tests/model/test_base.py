@@ -1,11 +1,13 @@
 """Loading a model, reading with it, and putting an adapter on it and taking it off for certain."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from memory.generator import Generator
+from memory.generator import Generator, GeneratorUnavailable
 from memory.state import MemoryState
 from model.application import applied
 from model.base import BaseModel, ModelUnavailable, layer_inputs
@@ -96,7 +98,33 @@ def test_nf4_loads_and_stays_near_the_full_precision(lm: BaseModel, tiny_model: 
     assert (a - b).norm() < 0.5 * b.norm()
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"model_type": "no-such-type"}', "not json"])
+def test_one_folder_has_one_fingerprint_wherever_it_lies(
+    tiny_model: Path, tmp_path: Path, lm: BaseModel
+) -> None:
+    copy = shutil.copytree(tiny_model, tmp_path / "copy")
+    assert BaseModel.load(copy, quantize="none", device="cpu").fingerprint == lm.fingerprint
+    (copy / "tokenizer_config.json").write_text((copy / "tokenizer_config.json").read_text() + "\n")
+    assert BaseModel.load(copy, quantize="none", device="cpu").fingerprint != lm.fingerprint
+
+
+def test_a_generator_of_another_model_is_refused(lm: BaseModel, generator: Generator) -> None:
+    lm.require_fit(generator)
+    target = generator.config.targets[0]
+    for wrong in (replace(target, name="model.layers.9.self_attn.o_proj"), replace(target, in_features=5)):
+        config = replace(generator.config, targets=(wrong,))
+        with pytest.raises(GeneratorUnavailable, match=r"o_proj"):
+            lm.require_fit(Generator(config))
+
+
+def test_weights_cut_short_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_model, tmp_path / "copy")
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(ModelUnavailable, match="is not a language model"):
+        BaseModel.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", '{"model_type": "no-such-type"}', "not json"])
 def test_a_folder_that_is_no_model_is_refused_in_one_line(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
