@@ -145,11 +145,24 @@ class Chat:
         person = self._person(user)
         check_message(text, self._settings.max_message_chars)
         return Reply(
-            self._turn(person, self._session(person, session), text, memory, stop or threading.Event())
+            self._turn(
+                person,
+                self._session(person, session),
+                session if isinstance(session, str) else None,
+                text,
+                memory,
+                stop or threading.Event(),
+            )
         )
 
     def _turn(
-        self, person: UserRow, session: SessionRow | None, text: str, memory: bool, stop: threading.Event
+        self,
+        person: UserRow,
+        session: SessionRow | None,
+        name: str | None,
+        text: str,
+        memory: bool,
+        stop: threading.Event,
     ) -> abc.Generator[str, None, Answer]:
         started = time.perf_counter()
         shown: list[str] = []
@@ -172,7 +185,7 @@ class Chat:
                 pass
             seconds = time.perf_counter() - started
             # 4. the turn becomes true
-            session = session or self._begin_session(person, text)
+            session = session or self._begin_session(person, name, text)
             turn = self._store.add_turn(person.id, session.id, text, "".join(shown), status)
         # 5. memory reads it, after the reply
         self._read_later(person)
@@ -181,9 +194,9 @@ class Chat:
     def _window(self, session: SessionRow | None) -> list[Exchange]:
         if session is None:
             return []
-        return [
-            exchange_of(t) for t in self._store.session_turns(session.user_id, session.id, limit=WINDOW_TURNS)
-        ]
+        turns = self._store.session_turns(session.user_id, session.id, limit=WINDOW_TURNS)
+        # a turn that was stopped before its first word would teach the model to say nothing
+        return [exchange_of(t) for t in turns if t.reply_text]
 
     def _person(self, name: str) -> UserRow:
         person = self._store.find_user(name)
@@ -196,22 +209,21 @@ class Chat:
         if session is None:
             return None
         if isinstance(session, str):
-            with suppress(NameTaken):
-                return self._store.find_session(person.id, session) or self._store.add_session(
-                    person.id, session
-                )
             return self._store.find_session(person.id, session)
         found = self._store.session(person.id, session)
         if found is None:
             raise NotFound(f"{person.name} has no session number {session}.")
         return found
 
-    def _begin_session(self, person: UserRow, text: str) -> SessionRow:
+    def _begin_session(self, person: UserRow, name: str | None, text: str) -> SessionRow:
+        """Return the session called `name`, or a new one that is called by the beginning of `text`."""
         while True:
-            taken = {s.name for s in self._store.sessions(person.id)}
+            taken = {s.name: s for s in self._store.sessions(person.id)}
+            if name is not None and name in taken:
+                return taken[name]
             # taken by another process in between: look again
             with suppress(NameTaken):
-                return self._store.add_session(person.id, session_name(text, taken))
+                return self._store.add_session(person.id, name or session_name(text, taken))
 
     @translated()
     def welcome(self, name: str) -> UserRow:
@@ -311,8 +323,11 @@ class Chat:
             )
 
     def close(self) -> None:
-        """Wait until memory has read what was stored here; nothing is answered afterwards."""
-        self._background.shutdown(wait=True)
+        """Wait for the reading in progress; nothing is answered afterwards.
+
+        What is left unread is read at the next start, or when the memory is next used.
+        """
+        self._background.shutdown(wait=True, cancel_futures=True)
 
 
 def session_name(text: str, taken: Collection[str] = ()) -> str:

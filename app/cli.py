@@ -63,6 +63,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are printed, never raised."""
+    # until a command knows its data folder, a traceback goes nowhere rather than to the terminal
+    logging.basicConfig(handlers=[logging.NullHandler()])
     try:
         code = commands(args=arguments, prog_name="remanence", standalone_mode=False)
     except RemanenceError as error:
@@ -146,6 +148,7 @@ def chat(user: User, data: Data = None, model: Model = None) -> None:
                 session = reply.result.turn.session_id
             except BadRequest as error:
                 print(f"({error})")
+        _settle(chat, person.name)
 
 
 def _typed_line() -> str:
@@ -177,16 +180,18 @@ def ask(
     with open_store(settings) as store:
         _existing(store, user)
     where = None if session == "new" else session
-    with (
-        open_chat(settings) as chat,
-        _ctrl_c() as stop,
-        closing(chat.reply(user, where, said, memory=memory == "on", stop=stop)) as reply,
-    ):
+    with open_chat(settings) as chat:
+        # before Ctrl-C means stopping the reply: here it ends the program
         _settle(chat, user)
-        for piece in reply:
-            if not as_json:
-                print(piece, end="", flush=True)
-        print(json.dumps(reply.result.summary(), ensure_ascii=False) if as_json else "")
+        with (
+            _ctrl_c() as stop,
+            closing(chat.reply(user, where, said, memory=memory == "on", stop=stop)) as reply,
+        ):
+            for piece in reply:
+                if not as_json:
+                    print(piece, end="", flush=True)
+        print(json.dumps(reply.result.summary(), ensure_ascii=False) if as_json else "", flush=True)
+        _settle(chat, user)
 
 
 def _standard_input() -> str:

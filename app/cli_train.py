@@ -39,7 +39,11 @@ def embedded(
     config = replace(usual, steps=steps or usual.steps, seed=usual.seed if seed is None else seed)
     try:
         training = Training(config, corpus, out, start)
+    # weights that do not fit are a RuntimeError of torch's
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise BadRequest(f"The training cannot begin: {exc}.") from exc
+    try:
         training.run()
-    except (FileNotFoundError, ValueError) as exc:
+    except (OSError, ValueError) as exc:
         raise BadRequest(f"The training cannot go on: {exc}.") from exc
     print(f"The trained model is in {training.result}.")

@@ -27,7 +27,7 @@ import uvicorn
 from fastapi import Cookie, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,6 +38,10 @@ from app.errors import BadRequest, RemanenceError, Unavailable
 PAGES = "remanence.pages"
 COOKIE = "remanence"
 COOKIE_DAYS = 30
+# The largest number that a database gives a row.
+MAX_ID = 2**63 - 1
+# How long open tabs and running replies are waited for when the server ends.
+GOODBYE_S = 2
 OPEN_TO_ANYBODY = frozenset({"/health", "/login", "/api/login"})
 
 # Pages may use what this server serves and nothing else: no fonts, scripts or pictures from elsewhere.
@@ -127,7 +131,7 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     text: str
-    session: StrictInt | StrictStr | None = None
+    session: Annotated[StrictInt, Field(gt=0, le=MAX_ID)] | StrictStr | None = None
     memory: Literal["on", "off"] = "on"
 
 
@@ -226,7 +230,9 @@ def listen(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
 
 def run_server(chat: Chat, listening: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve `chat` until told to end; what an earlier run left unread is read in the background."""
-    config = uvicorn.Config(create_server(chat), log_config=None, access_log=False)
+    config = uvicorn.Config(
+        create_server(chat), log_config=None, access_log=False, timeout_graceful_shutdown=GOODBYE_S
+    )
     chat.read_what_was_left()
     on_ready()
     uvicorn.Server(config).run(sockets=[listening])

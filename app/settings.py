@@ -25,7 +25,14 @@ PREFIX = "REMANENCE_"
 
 def default_data() -> Path:
     """The folder that holds everything when none is named."""
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "remanence"
+    return _expanded(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "remanence"
+
+
+def _expanded(path: Path | str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"The home folder that {path} begins with is not known.") from error
 
 
 class Settings(BaseSettings):
@@ -65,12 +72,12 @@ class Settings(BaseSettings):
     @field_validator("data")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
-        return folder.expanduser().absolute()
+        return _expanded(folder).absolute()
 
     @property
-    def database(self) -> str:
-        """The URL of the database that is meant."""
-        return self.database_url or f"sqlite:///{self.data / 'remanence.db'}"
+    def database(self) -> str | Path:
+        """The database that is meant: a URL, or the SQLite file in the data folder."""
+        return self.database_url or self.data / "remanence.db"
 
     @classmethod
     def settings_customise_sources(
@@ -93,14 +100,14 @@ def config_file(data: Path | str | None = None) -> Path:
         data: the data folder that the command line names, if it does.
 
     Raises:
-        SettingsError: REMANENCE_CONFIG names something that is not a file.
+        SettingsError: REMANENCE_CONFIG names something that is not a file, or a home folder is not known.
     """
     if named := os.environ.get(f"{PREFIX}CONFIG"):
-        if not (file := Path(named).expanduser()).is_file():
+        if not (file := _expanded(named)).is_file():
             raise SettingsError(f"{PREFIX}CONFIG names {file}, which is not a file.")
         return file
     folder = data or os.environ.get(f"{PREFIX}DATA") or default_data()
-    return Path(folder).expanduser() / "remanence.toml"
+    return _expanded(folder) / "remanence.toml"
 
 
 def load_settings(**flags: Any) -> Settings:

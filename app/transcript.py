@@ -8,6 +8,7 @@ that says where.
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -38,7 +39,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                     yield where, _parse(where, line)
     except UnicodeDecodeError as exc:
         raise BadRequest(f"{path} is not a text file in UTF-8.") from exc
-    except (OSError, EOFError) as exc:
+    except (OSError, EOFError, zlib.error) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise BadRequest(f"{path} cannot be read: {reason}.") from exc
 
@@ -60,12 +61,14 @@ def exchanges(where: str, messages: Any, max_message_chars: int) -> tuple[Exchan
 
     Raises:
         BadRequest: `messages` is something else.
-        TooLong: a message is longer than that.
+        TooLong: a message, or neighbouring ones together, are longer than that.
     """
     if not isinstance(messages, list):
         raise BadRequest(f"{where}: expected a list of messages, got {messages!r:.40}.")
-    said = [_message(where, m, max_message_chars) for m in messages]
+    said = [_message(where, m) for m in messages]
     blocks = [(role, "\n".join(text for _, text in run)) for role, run in groupby(said, key=lambda m: m[0])]
+    for _, text in blocks:
+        _check_text(f"{where}: ", text, max_message_chars)
     if blocks and blocks[0][0] == "assistant":
         blocks.insert(0, ("user", ""))
     if len(blocks) % 2:
@@ -75,11 +78,10 @@ def exchanges(where: str, messages: Any, max_message_chars: int) -> tuple[Exchan
     )
 
 
-def _message(where: str, message: Any, max_chars: int) -> tuple[str, str]:
+def _message(where: str, message: Any) -> tuple[str, str]:
     """Return the role and the text of one message of a file."""
     match message:
         case {"role": "user" | "assistant" as role, "content": str(text)}:
-            _check_text(f"{where}: ", text, max_chars)
             return role, text
     raise BadRequest(
         f'{where}: a message is {{"role": "user" or "assistant", "content": text}}, got {message!r:.40}.'

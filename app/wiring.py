@@ -31,6 +31,9 @@ def load_model(settings: Settings) -> tuple[BaseModel, Generator]:
 
 @contextmanager
 def open_chat(settings: Settings) -> Iterator[Chat]:
-    """Within the block, the chat of `settings`; at its end memory has read everything; raises Unavailable."""
+    """Within the block, the chat of `settings`; raises Unavailable.
+
+    What memory has not read at its end is read at the next start.
+    """
     with open_store(settings) as store, closing(Chat(store, *load_model(settings), settings)) as chat:
         yield chat

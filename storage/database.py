@@ -45,14 +45,19 @@ class StoreUnavailable(RuntimeError):
     """The database cannot be opened or used; the message is one sentence a person can read."""
 
 
-def open_engine(url: str) -> Engine:
-    """Return an engine for `url`, its schema up to date; a missing SQLite file is made, with its folder.
+def open_engine(database: str | Path) -> Engine:
+    """Return an engine for `database`, its schema up to date; a missing SQLite file is made, with its folder.
+
+    Args:
+        database: an SQLAlchemy URL, or the path of an SQLite file, which may hold what ends a name in a URL.
 
     Raises:
-        StoreUnavailable: no database can be opened, made or brought up to date at `url`.
+        StoreUnavailable: no database can be opened, made or brought up to date there.
     """
+    is_file = isinstance(database, Path)
     try:
-        engine = create_engine(_with_timeout(make_url(url)))
+        url = URL.create("sqlite", database=str(database)) if is_file else make_url(str(database))
+        engine = create_engine(_with_timeout(url))
     except (ArgumentError, ImportError) as error:
         raise StoreUnavailable(f"The database URL cannot be used: {error}.") from error
     if engine.dialect.name == "sqlite":

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Engine, delete, func, orm, select
@@ -104,13 +105,14 @@ class Store:
         self._write = orm.sessionmaker(writing(engine))
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Return the store at `url`, an SQLAlchemy URL, made or brought up to date where needed.
+    def open(cls, database: str | Path) -> Self:
+        """Return the store at `database`, an SQLAlchemy URL or the path of an SQLite file, made or brought up
+        to date where needed.
 
         Raises:
             StoreUnavailable: it cannot be made, opened or brought up to date.
         """
-        return cls(open_engine(url))
+        return cls(open_engine(database))
 
     def close(self) -> None:
         """Give every connection back."""

@@ -158,6 +158,7 @@ class ChatPage:
         tab = (user, str(request.session_hash))
         stop = self._stops[tab] = Event()
         before: list[Message] = []
+        answer: Answer | None = None
         try:
             before = self._said(user, session)
             said = [*before, _message("user", text)]
@@ -175,10 +176,17 @@ class ChatPage:
         except Exception as error:
             if not isinstance(error, RemanenceError):
                 log.exception("a reply failed")
-            gr.Warning(str(error) if isinstance(error, RemanenceError) else texts.FAILED)
-            yield gr.Textbox(text, submit_btn=True, stop_btn=False), gr.skip(), before, gr.skip()
+            sentence = str(error) if isinstance(error, RemanenceError) else texts.FAILED
+            if answer is None:
+                gr.Warning(sentence)
+                yield gr.Textbox(text, submit_btn=True, stop_btn=False), gr.skip(), before, gr.skip()
+            else:
+                # the turn is stored: sent again, the text would be said twice
+                yield _ready(), gr.skip(), gr.skip(), sentence
         finally:
-            self._stops.pop(tab, None)
+            # a later reply in this tab has an event of its own
+            if self._stops.get(tab) is stop:
+                del self._stops[tab]
 
     def stop(self, request: gr.Request) -> None:
         """Stop the reply that is being made in this tab."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 import app.chat
 from app.chat import Chat, session_name
 from app.errors import BadRequest, NotFound, TooLong
+from app.recollection import OnTurn, Recollection, Recollector
 from app.settings import Settings
 from model.conversation import Exchange
-from storage.store import Store
+from storage.store import Store, UserRow
 
 Open = Callable[[str], tuple[Chat, Store]]
 
@@ -137,10 +139,67 @@ def test_a_closed_reply_keeps_what_was_shown(chat: Chat) -> None:
     assert chat.turns("Ada", answer.turn.session_id) == [answer.turn]
 
 
-def test_a_reply_that_was_never_begun_leaves_nothing(chat: Chat) -> None:
-    """Nothing was shown, so nothing was said."""
-    chat.reply("Ada", None, ADA[0]).close()
+@pytest.mark.parametrize("session", [None, "work"])
+def test_a_reply_that_was_never_begun_leaves_nothing(chat: Chat, session: str | None) -> None:
+    """Nothing was shown, so nothing was said, and no session was begun."""
+    chat.reply("Ada", session, ADA[0]).close()
     assert chat.sessions("Ada") == []
+
+
+@pytest.mark.usefixtures("words")
+def test_a_name_that_was_taken_while_a_reply_was_made_is_the_same_session(chat: Chat) -> None:
+    """Two replies that begin a session of one name end in one session."""
+    first, second = chat.reply("Ada", "work", ADA[0]), chat.reply("Ada", "work", ADA[1])
+    assert next(first) == next(second)
+    list(first)
+    list(second)
+    [work] = chat.sessions("Ada")
+    assert [t.user_text for t in chat.turns("Ada", work.id)] == ADA[:2]
+
+
+@pytest.mark.usefixtures("words")
+def test_a_reply_that_was_stopped_before_its_first_word_stands_in_no_prompt(chat: Chat) -> None:
+    """Memory reads what the person said; the next prompt is as long as in a session of its own."""
+    stop = threading.Event()
+    stop.set()
+    list(chat.reply("Ada", "work", ADA[0], stop=stop))
+    again, alone = chat.reply("Ada", "work", ADA[1]), chat.reply("Ada", None, ADA[1])
+    list(again)
+    list(alone)
+    assert again.result.prompt_tokens == alone.result.prompt_tokens
+    assert chat.settle("Ada").turns == 3
+
+
+def test_a_chat_that_closes_finishes_what_it_reads_and_leaves_the_rest(
+    open_another: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next chat over the same database reads it."""
+    chat, _ = open_another("left")
+    for name in ("Ada", "Bob"):
+        chat.welcome(name)
+        chat.import_sessions(name, [[Exchange(ADA[0], "Nice.")]])
+    reading, closing = threading.Event(), threading.Event()
+    catch_up, shutdown = Recollector.catch_up, ThreadPoolExecutor.shutdown
+
+    def slow(self: Recollector, person: UserRow, on_turn: OnTurn | None = None) -> Recollection:
+        reading.set()
+        closing.wait()
+        return catch_up(self, person, on_turn)
+
+    def ending(self: ThreadPoolExecutor, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        shutdown(self, wait=False, cancel_futures=cancel_futures)
+        closing.set()
+        shutdown(self, wait=wait)
+
+    monkeypatch.setattr(Recollector, "catch_up", slow)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", ending)
+    chat.read_what_was_left()
+    reading.wait()
+    chat.close()
+    assert (chat.memory("Ada").turns, chat.memory("Bob").turns) == (1, 0)
+    after, _ = open_another("left")
+    after.read_what_was_left()
+    assert after.settle("Bob").turns == 1
 
 
 @pytest.mark.usefixtures("words")

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+import app.cli
 import app.wiring
 from app.chat import Chat
 from app.cli import main
@@ -54,7 +56,7 @@ def stored(settings: Settings) -> dict[str, int]:
 
 def alter(settings: Settings, statement: str) -> None:
     """Change the database behind everybody's back."""
-    engine = sqlalchemy.create_engine(settings.database)
+    engine = sqlalchemy.create_engine(f"sqlite:///{settings.database}")
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text(statement))
     engine.dispose()
@@ -233,6 +235,44 @@ def test_memory_reset_forgets_everything_of_one_person(capsys: Out, settings: Se
     assert b"Biscuit" not in (settings.data / "remanence.db").read_bytes()
     assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["turns"] == 0
+
+
+@pytest.mark.usefixtures("ada")
+def test_ctrl_c_while_catching_up_ends_ask(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no reply to stop yet; nothing is said."""
+    monkeypatch.setattr(Chat, "settle", lambda *_args: signal.raise_signal(signal.SIGINT))
+    assert main(["ask", "--user", "Ada", "hello"]) == 130
+    assert stored(settings) == {"Ada": 1}
+
+
+def test_a_defect_before_the_log_is_known_shows_no_traceback(
+    capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, as ever."""
+
+    def broken(**_flags: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(app.cli, "load_settings", broken)
+    logging.getLogger().handlers[:] = []
+    assert main(["memory", "show", "--user", "Ada"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "problem", [PermissionError(13, "Permission denied"), RuntimeError("size\nmismatch")]
+)
+def test_a_training_that_cannot_begin_is_told(
+    problem: Exception, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that cannot be written, or weights that do not fit."""
+
+    def refuse(*_args: object) -> None:
+        raise problem
+
+    monkeypatch.setattr("model.training.loop.Training", refuse)
+    assert main(["train", "embedded", "--corpus", "data", "--out", "out"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def typed(lines: list[str]) -> Callable[[str], str]:

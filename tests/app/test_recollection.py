@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,9 +44,17 @@ def row(store: Store, person: UserRow) -> StateRow:
     return found
 
 
+def wait_until(is_done: Callable[[], bool]) -> None:
+    """Wait for what happens in the background, ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not is_done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def alter(settings: Settings, statement: str) -> None:
     """Change the database behind everybody's back."""
-    engine = sqlalchemy.create_engine(settings.database)
+    engine = sqlalchemy.create_engine(f"sqlite:///{settings.database}")
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text(statement))
     engine.dispose()
@@ -67,6 +76,7 @@ def test_a_turn_stored_just_before_a_kill_is_read_exactly_once(
     with open_chat(settings) as chat:
         chat.welcome("Ada")
         list(chat.reply("Ada", "talk", SAID[0].user))
+        chat.settle("Ada")
     program = f"""
 import os, signal
 import app.chat, storage.store
@@ -75,7 +85,7 @@ from app.wiring import open_chat
 with open_chat(load_settings()) as chat:
     {DIE_AT[moment]}
     list(chat.reply("Ada", "talk", {SAID[1].user!r}))
-    chat.close()
+    chat.settle("Ada")
 """
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", program], cwd=root, timeout=120, check=False)
@@ -86,6 +96,7 @@ with open_chat(load_settings()) as chat:
     other.welcome("Ada")
     for said in SAID[:2]:
         list(other.reply("Ada", "talk", said.user))
+    other.settle("Ada")
     other.close()
 
     store = Store.open(settings.database)
@@ -93,11 +104,13 @@ with open_chat(load_settings()) as chat:
     assert (store.count_turns(person.id), row(store, person).num_turns) == (2, 1)
     with open_chat(load_settings()) as chat:
         chat.read_what_was_left()
+        wait_until(lambda: row(store, person).num_turns == 2)
     saved, expected = row(store, person), row(uninterrupted, person)
     assert saved.num_turns == expected.num_turns == 2
     assert saved.payload == expected.payload
     with open_chat(load_settings()) as chat:
         chat.read_what_was_left()
+        chat.settle("Ada")
     assert row(store, person) == saved
     store.close()
     uninterrupted.close()
@@ -182,8 +195,7 @@ def test_nobody_else_is_held_up_by_a_damaged_row(chat: Chat, settings: Settings,
     alter(settings, "UPDATE states SET checksum = 'other'")
     chat.import_sessions("Bob", [SAID])
     chat.read_what_was_left()
-    chat.close()
-    assert chat.memory("Bob").turns == 3
+    wait_until(lambda: chat.memory("Bob").turns == 3)
 
 
 @pytest.mark.parametrize("change", ["generator", "base", "roles"])

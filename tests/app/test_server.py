@@ -1,17 +1,23 @@
 """The chat over HTTP: who comes in and who does not, and that everybody talks as themselves only."""
 
+import asyncio
 import json
 import socket
+import threading
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import pytest
+import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 import app.server
 from app.chat import Chat
 from app.errors import BadRequest, Unavailable
-from app.server import COOKIE, create_server, is_loopback, listen, signed_in
+from app.server import COOKIE, create_server, is_loopback, listen, run_server, signed_in
 
 HERE = "http://127.0.0.1:7860"
 
@@ -132,6 +138,9 @@ def test_a_session_of_another_person_is_not_found(ada: TestClient, chat: Chat) -
         ({"text": "x" * 30_000}, 413),
         ({"text": "half \ud83d a pair"}, 400),
         ({"text": "hello", "session": 4711}, 404),
+        ({"text": "hello", "session": 0}, 422),
+        ({"text": "hello", "session": 2**63 - 1}, 404),
+        ({"text": "hello", "session": 2**63}, 422),
         ({"text": "hello", "session": "x" * 65}, 400),
         ({}, 422),
         ({"text": 5}, 422),
@@ -207,3 +216,37 @@ def test_a_free_port_is_found_and_a_taken_one_told() -> None:
             pass
         with pytest.raises(Unavailable, match=str(port)), listen("127.0.0.1", port):
             pass
+
+
+def test_an_open_tab_does_not_keep_the_server_from_ending(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page holds a connection open for ever; the server waits a moment and ends."""
+    servers = []
+
+    class Watched(uvicorn.Server):
+        def __init__(self, config: uvicorn.Config) -> None:
+            super().__init__(config)
+            servers.append(self)
+
+    async def forever() -> AsyncIterator[bytes]:
+        while True:
+            yield b"."
+            await asyncio.sleep(0.05)
+
+    def mount(server: FastAPI, _chat: Chat) -> None:
+        @server.get("/login")
+        def events() -> StreamingResponse:
+            return StreamingResponse(forever())
+
+    monkeypatch.setattr(app.server, "entry_points", lambda group: [SimpleNamespace(load=lambda: mount)])
+    monkeypatch.setattr(app.server, "GOODBYE_S", 1)
+    monkeypatch.setattr(uvicorn, "Server", Watched)
+    with listen("127.0.0.1", 0) as (listening, url):
+        serving = threading.Thread(target=run_server, args=(chat, listening, lambda: None), daemon=True)
+        serving.start()
+        with urlopen(f"{url}login") as tab:
+            assert tab.read(1) == b"."
+            servers[0].should_exit = True
+            serving.join(timeout=10)
+            assert not serving.is_alive()

@@ -20,7 +20,7 @@ def test_defaults_need_nothing(data: Path) -> None:
     """With nothing but a data folder that does not exist yet, everything is set."""
     settings = load_settings()
     assert settings.data == data
-    assert settings.database == f"sqlite:///{data}/remanence.db"
+    assert settings.database == data / "remanence.db"
     assert (settings.model, settings.generator, settings.host) == ("embedded", None, "127.0.0.1")
     assert (settings.window_tokens, settings.memory_roles, settings.max_message_chars) == (
         256,
@@ -87,6 +87,8 @@ def test_another_database_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REMANENCE_QUANTIZE", "q4", "REMANENCE_QUANTIZE should be 'auto', 'nf4' or 'none', got 'q4'."),
         ("REMANENCE_MEMORY_ROLES", "all", "REMANENCE_MEMORY_ROLES should be 'user' or 'both', got 'all'."),
         ("REMANENCE_TEMPERATURE", "nan", "REMANENCE_TEMPERATURE should be a finite number, got 'nan'."),
+        ("REMANENCE_DATA", "~nobody-here/x", "The home folder that ~nobody-here/x begins with is not known."),
+        ("REMANENCE_CONFIG", "~nobody-here", "The home folder that ~nobody-here begins with is not known."),
         ("REMANENCE_CONFIG", "/none", "REMANENCE_CONFIG names /none, which is not a file."),
     ],
 )

@@ -11,6 +11,11 @@ from app.transcript import exchanges, read_jsonl
 from model.conversation import Exchange
 
 
+def flipped(packed: bytes) -> bytes:
+    """`packed` with one byte inside its deflate stream turned over."""
+    return packed[:12] + bytes([packed[12] ^ 0xFF]) + packed[13:]
+
+
 def said(*messages: str) -> list[dict[str, str]]:
     """Messages written as "u: text" or "a: text"."""
     roles = {"u": "user", "a": "assistant"}
@@ -43,6 +48,7 @@ def test_a_conversation_becomes_exchanges(messages: Any, expected: tuple[Exchang
         ([{"role": "user", "content": None}], BadRequest),
         (said("u: half \ud83d a pair"), BadRequest),
         (said("u: " + "x" * 101), TooLong),
+        (said("u: " + "x" * 60, "u: " + "y" * 60), TooLong),
     ],
 )
 def test_what_is_no_conversation_is_refused_with_its_place(messages: Any, error: type[Exception]) -> None:
@@ -68,6 +74,7 @@ def test_lines_are_read_from_plain_and_packed_files_alike(tmp_path: Path) -> Non
         (b"[" * 100_000, "line 1: this is not JSON"),
         (b"\xff\xfe", "UTF-8"),
         (gzip.compress(b"[1]\n" * 1000)[:-10], "cannot be read"),
+        (flipped(gzip.compress(b"[1]\n" * 1000, mtime=0)), "cannot be read"),
         (b"\x1f\x8bnot gzip", "cannot be read"),
     ],
 )

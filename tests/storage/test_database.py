@@ -58,6 +58,14 @@ def test_a_percent_sign_and_a_space_in_the_folder_do_no_harm(data: Path) -> None
         assert store.users() == []
 
 
+def test_a_question_mark_in_the_folder_does_not_end_the_name(tmp_path: Path) -> None:
+    """As it would in a URL: a path is taken as it is."""
+    file = tmp_path / "what? where#" / "remanence.db"
+    with closing(Store.open(file)) as store:
+        assert store.users() == []
+    assert file.is_file()
+
+
 def test_processes_that_open_at_once_migrate_once(url: str, file: Path, tmp_path: Path) -> None:
     """The first makes the schema, the others wait for it; all of them can work."""
     program = """if True:

@@ -137,6 +137,38 @@ def test_a_defect_is_shown_without_its_details(
     assert "a defect" in caplog.text
 
 
+def test_a_failure_after_the_turn_was_stored_changes_the_memory_line_only(
+    page: ChatPage, chat: Chat, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply stays and the box is empty: sent again, the text would be said twice."""
+
+    def damaged(*_args: object) -> None:
+        raise MemoryDamaged("The saved memory of Ada is damaged.")
+
+    monkeypatch.setattr(Chat, "settle", damaged)
+    updates = list(page.say("I live in Lisbon.", None, browser("Ada")))
+    box, sessions, conversation, line = updates[-1]
+    assert box.value is None
+    assert (box.submit_btn, box.stop_btn) == (True, False)
+    assert skipped(sessions)
+    assert skipped(conversation)
+    assert line == "The saved memory of Ada is damaged."
+    assert [m["content"] for m in shown(updates)[-1]] == ["I live in Lisbon.", "one two three"]
+    assert warnings == []
+    assert len(chat.sessions("Ada")) == 1
+
+
+def test_a_reply_that_ends_leaves_the_stop_button_to_the_next(page: ChatPage) -> None:
+    """Of two replies in one tab the button stops the later one, also when the earlier has ended."""
+    first, second = (page.say(text, None, browser("Ada")) for text in ("hello", "I live in Lisbon."))
+    next(first)
+    updates = [next(second)]
+    list(first)
+    page.stop(browser("Ada"))
+    updates += second
+    assert shown(updates)[-1][-1]["content"] == f" {texts.STOPPED}"
+
+
 def test_the_page_opens_at_a_new_session_with_the_persons_own_beside_it(page: ChatPage, chat: Chat) -> None:
     """The side is open where there is room."""
     list(chat.reply("Ada", "talk", "I live in Lisbon."))
