@@ -18,6 +18,7 @@ Sources: the quintic coefficients are those of the Muon optimiser (Jordan et al.
 the paper's (arXiv 2411.05877), made deterministic and without its weight on directions that do not exist.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -73,7 +74,7 @@ def orthogonalise(state: Tensor, normalisation: Normalisation) -> Tensor:
     norm = (state.square().sum((-2, -1), keepdim=True) + TINY).sqrt()
     x: Tensor = state / norm
     if normalisation == "frobenius":
-        return x * float(state.shape[-1]) ** 0.5
+        return x * math.sqrt(state.shape[-1])
     a, b, c = QUINTIC
     for _ in range(QUINTIC_STEPS):
         gram = x @ x.mT

@@ -17,8 +17,8 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from memory.adapter import Adapter
 from memory.generator import Generator, GeneratorUnavailable, Target
@@ -192,7 +192,10 @@ def layer_inputs(network: Any, inputs: dict[str, Any]) -> dict[int, Tensor]:
 
 def _folder(source: str) -> Path:
     """Return the folder of a model: `source` itself, or the cached snapshot of a hub name."""
-    return Path(cached_file(source, "config.json", local_files_only=True)).parent
+    config = cached_file(source, "config.json", local_files_only=True)
+    if config is None:
+        raise ValueError("it has no config.json")
+    return Path(config).parent
 
 
 def _fingerprint(folder: Path, quantize: Quantize, dtype: torch.dtype) -> str:

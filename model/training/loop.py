@@ -323,7 +323,9 @@ class Training:
     def export(self, folder: Path) -> None:
         """Write the model, its tokenizer and its generator as they ship: 16 bit, safetensors."""
         self.network.eval()
-        weights = {name: tensor.to(torch.bfloat16) for name, tensor in self.network.state_dict().items()}
+        # the vocabulary projection is the embedding: written once
+        tied = "lm_head.weight"
+        weights = {n: w.to(torch.bfloat16) for n, w in self.network.state_dict().items() if n != tied}
         self.network.save_pretrained(folder, state_dict=weights)
         self.tokenizer.save_pretrained(folder)
         self.generator.save_pretrained(folder / "generator", dtype=torch.bfloat16)
