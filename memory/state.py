@@ -56,7 +56,7 @@ class MemoryState:
             header_length = int.from_bytes(data[:8], "little")
             header = json.loads(data[8 : 8 + header_length])
             about = json.loads(header["__metadata__"]["remanence"])
-            sums = load(data)
+            sums = dict(sorted(load(data).items()))  # the library gives them in no order
             if about["format"] != FORMAT:
                 raise DamagedState(f"expected a memory state of format {FORMAT}, got {about['format']}")
             state = cls(sums, int(about["num_tokens"]), str(about["generator"]))

@@ -241,7 +241,12 @@ def test_memory_reset_forgets_everything_of_one_person(capsys: Out, settings: Se
 def test_ctrl_c_while_catching_up_ends_ask(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no reply to stop yet; nothing is said."""
     monkeypatch.setattr(Chat, "settle", lambda *_args: signal.raise_signal(signal.SIGINT))
-    assert main(["ask", "--user", "Ada", "hello"]) == 130
+    # a process that was started in the background may have been told to ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["ask", "--user", "Ada", "hello"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert stored(settings) == {"Ada": 1}
 
 
