@@ -67,12 +67,8 @@ def fold(
         GeneratorMismatch: `state` was made by another generator.
     """
     passes = generator.config.passes
-    recent = context[-READ_CONTEXT_EXCHANGES:]
-    seen: list[int] = []
-    for i, earlier in enumerate(recent):
-        message, reply = _spans(lm, recent[:i], earlier)
-        seen += message * passes + reply
-    message, reply = _spans(lm, recent, exchange)
+    *earlier, (message, reply) = _spans(lm, [*context[-READ_CONTEXT_EXCHANGES:], exchange])
+    seen = [token for said, replied in earlier for token in said * passes + replied]
     new = message if roles == "user" else message + reply
     for start in range(0, len(new), READ_WINDOW_TOKENS):
         window = new[start : start + READ_WINDOW_TOKENS]
@@ -83,12 +79,15 @@ def fold(
     return state
 
 
-def _spans(lm: BaseModel, before: Sequence[Exchange], exchange: Exchange) -> tuple[list[int], list[int]]:
-    """Return the tokens of the message and of the reply of `exchange`, as they stand after `before`."""
-    start = len(_exchange_ids(lm, before))
-    middle = len(_exchange_ids(lm, before, exchange.user))
-    ids = _exchange_ids(lm, [*before, exchange])
-    return ids[start:middle], ids[middle:]
+def _spans(lm: BaseModel, exchanges: Sequence[Exchange]) -> list[tuple[list[int], list[int]]]:
+    """Return the tokens of the message and of the reply of each exchange, one after the other."""
+    spans, start = [], 0
+    for i, exchange in enumerate(exchanges):
+        middle = len(_exchange_ids(lm, exchanges[:i], exchange.user))
+        ids = _exchange_ids(lm, exchanges[: i + 1])
+        spans.append((ids[start:middle], ids[middle:]))
+        start = len(ids)
+    return spans
 
 
 def _messages(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None) -> list[dict[str, str]]:
