@@ -58,11 +58,13 @@ def people(
 ) -> None:
     """Make people up in the phrasings of the training, with values of their own, to measure recall on."""
     from model.training.corpus import small_talk
-    from model.training.people import People, load_kinds
+    from model.training.people import People, load_kinds, load_scenes
     from model.training.values import Values
 
     try:
-        made_up = People(load_kinds(), Values(corpus / "word_lists.jsonl.gz"), small_talk(corpus))
+        made_up = People(
+            load_kinds(), load_scenes(), Values(corpus / "word_lists.jsonl.gz"), small_talk(corpus)
+        )
         with out.open("w", encoding="utf-8") as lines:
             for number in range(count):
                 # training seeds its steps with numbers: none of these people was in it

@@ -30,7 +30,7 @@ MAX_PROMPT_TOKENS = 48
 MAX_TARGET_TOKENS = 36
 # weights of what is not the value: of a reply, and of a retelling, which could have been worded in any way
 WORDING, RETOLD_WORDING = 0.3, 0.05
-BUCKETS = 3
+BUCKETS = 6
 Row = tuple[int, list[int], list[float]]  # whose it is, tokens, weights
 
 

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,9 +30,11 @@ from model.base import attention_output_targets
 from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture, Rows
 from model.training.muon import Muon
-from model.training.people import People, load_kinds
+from model.training.people import People, load_kinds, load_scenes
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
+
+GROWN = 0.1  # strength of new directions beside trained ones
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +54,18 @@ class TrainingConfig:
         tokenizer_people: made-up people whose words the tokenizer is trained on.
     """
 
-    steps: int = 2900
+    steps: int = 3000
     hidden_size: int = 256
     layers: int = 4
     heads: int = 4
     intermediate_size: int = 704
     vocabulary: int = 4096
-    state_size: int = 128
+    state_size: int = 192
     passes: Literal[1, 2] = 2
-    people: int = 18
+    people: int = 16
     stories: int = 1
-    dialogues: int = 3
-    num_questions: int = 7
+    dialogues: int = 2
+    num_questions: int = 8
     num_retellings: int = 3
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
@@ -77,8 +79,8 @@ class TrainingConfig:
     def mixture(self, step: int) -> Mixture:
         """Return what a step is made of: facts grow in number, reconstruction fades once recall is there."""
         done = step / self.steps
-        facts = (1, 4) if done < 0.6 else (1, 6) if done < 0.8 else (2, 8)
-        reconstructed = 1.0 if done < 0.2 else 0.25
+        facts = (1, 5) if done < 0.3 else (2, 7) if done < 0.7 else (3, 9)
+        reconstructed = 0.25
         return Mixture(
             self.people,
             self.stories,
@@ -196,12 +198,14 @@ class Training:
 
         Raises:
             FileNotFoundError: a file of the training data is not there.
-            ValueError: `start` is of a model of other sizes.
+            ValueError: `start` is of a model of other sizes; only its state may be smaller.
         """
         self.config = config
         self.out = out
         out.mkdir(parents=True, exist_ok=True)
-        people = People(load_kinds(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data))
+        people = People(
+            load_kinds(), load_scenes(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data)
+        )
         ready = next((f for f in (out, start) if f is not None and (f / "tokenizer.json").exists()), None)
         self.tokenizer = (
             build_tokenizer(config, data, people)
@@ -221,13 +225,21 @@ class Training:
         self.step = 0
 
     def _take(self, network: LlamaForCausalLM, generator: Generator) -> None:
+        size = generator.config.state_size
+        wanted = replace(self.generator.config, state_size=size, rank=size)
         if (
-            generator.config != self.generator.config
+            generator.config != wanted
+            or size > self.config.state_size
             or network.config.intermediate_size != self.config.intermediate_size
         ):
             raise ValueError("the model to start from is of other sizes")
         self.network.load_state_dict(network.float().state_dict())
-        self.generator.load_state_dict(generator.state_dict())
+        own = self.generator.state_dict()
+        for name, weight in generator.state_dict().items():
+            # a smaller state is grown: its new directions are faint, and say nothing yet
+            own[name].mul_(0.0 if name.endswith(".b") else GROWN)
+            own[name][tuple(slice(length) for length in weight.shape)] = weight
+        self.generator.load_state_dict(own)
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
         named = [*self.network.named_parameters(), *self.generator.named_parameters()]

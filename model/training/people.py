@@ -1,8 +1,9 @@
 """Made-up people: chat sessions in which they say facts about themselves, and what they ask about them later.
 
-Every kind of fact (kinds/*.toml) has many ways of saying and of asking, most have slots that multiply the
-relations, and every value is open-vocabulary. A person has one style: careful, lower case, without
-punctuation, with slips.
+Facts come from two places. A kind (kinds/*.toml) is one relation with many ways of saying and of asking, most
+with slots that multiply it. A scene (scenes/*.toml) is a stretch of natural chat that mentions a few facts in
+passing, with the questions that may follow. Every value is open-vocabulary. A person has one style: careful,
+lower case, without punctuation, with slips.
 """
 
 import random
@@ -17,6 +18,9 @@ from model.conversation import Exchange
 from model.training.values import Values
 
 KINDS = Path(__file__).parent / "kinds"
+SCENES = Path(__file__).parent / "scenes"
+SCENE_SHARE = 0.6  # of what a person tells
+NEAR_SHARE = 0.4  # of the unanswerable questions: those next to something that was told
 
 PHRASES = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
 # exchanges of no consequence, written by hand
@@ -25,10 +29,15 @@ SMALL_TALK: list[tuple[str, str]] = [(said, reply) for said, reply in PHRASES["s
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One relation between a person and a value, and the ways of putting it into words."""
+    """One relation between a person and a value, and the ways of putting it into words.
+
+    Attributes:
+        value: a type of `Values`, or what it is chosen from.
+        say, prompt: empty in a scene, which says its facts itself.
+    """
 
     name: str
-    value: str
+    value: str | tuple[str, ...]
     say: tuple[str, ...]
     ask: tuple[str, ...]
     prompt: tuple[str, ...]
@@ -49,10 +58,44 @@ class Fact:
         """What the fact is about; a person has one value for it."""
         return (self.kind.name, *self.slots.values())
 
+    @property
+    def with_article(self) -> str:
+        """The value after "a" or "an"."""
+        return f"{'an' if self.value[:1].lower() in 'aeiou' else 'a'} {self.value}"
+
     def words(self, template: str) -> str:
         """Return `template` with this fact filled in."""
-        article = "an" if self.value[:1].lower() in "aeiou" else "a"
-        return template.format(v=self.value, a_v=f"{article} {self.value}", **self.slots)
+        return template.format(v=self.value, a_v=self.with_article, **self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A stretch of chat in which a person mentions facts in passing.
+
+    Attributes:
+        kinds: of those facts; `{name}` stands for the value of the kind of that name, `{a_name}` for it after
+            an article.
+        talk: what the person says and the assistant replies, in turn.
+        unknown: questions near to it whose answers it does not give.
+    """
+
+    kinds: tuple[Kind, ...]
+    talk: tuple[tuple[str, str], ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a person tells in one go: one fact in the words of its kind, or all facts of a scene."""
+
+    facts: tuple[Fact, ...]
+    scene: Scene | None = None
+
+    def words(self, template: str) -> str:
+        """Return `template`, a message of the scene, with its facts filled in."""
+        values = {fact.kind.name: fact.value for fact in self.facts}
+        articles = {f"a_{fact.kind.name}": fact.with_article for fact in self.facts}
+        return template.format(**values, **articles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +132,21 @@ def load_kinds(folder: Path = KINDS) -> list[Kind]:
             texts: dict[str, Any] = {key: tuple(entry[key]) for key in ("say", "ask", "prompt", "reply")}
             kinds.append(Kind(entry["name"], entry["value"], slots=entry.get("slots", {}), **texts))
     return kinds
+
+
+def load_scenes(folder: Path = SCENES) -> list[Scene]:
+    """Return every scene in the TOML files of `folder`."""
+    scenes = []
+    for file in sorted(folder.glob("*.toml")):
+        for entry in tomllib.loads(file.read_text(encoding="utf-8"))["scene"]:
+            kinds = []
+            for name, value in entry["values"].items():
+                reply = entry["reply"][name].replace(f"{{{name}}}", "{v}").replace(f"{{a_{name}}}", "{a_v}")
+                filler = value if isinstance(value, str) else tuple(value)
+                kinds.append(Kind(name, filler, (), tuple(entry["ask"][name]), (), (reply,)))
+            talk = tuple((said, reply) for said, reply in entry["talk"])
+            scenes.append(Scene(tuple(kinds), talk, tuple(entry["unknown"])))
+    return scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +201,15 @@ class Style:
 class People:
     """Makes people up."""
 
-    def __init__(self, kinds: Sequence[Kind], values: Values, small_talk: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        scenes: Sequence[Scene],
+        values: Values,
+        small_talk: Sequence[tuple[str, str]],
+    ) -> None:
         self.kinds = list(kinds)
+        self.scenes = list(scenes)
         self.values = values
         self.small_talk = list(small_talk)
 
@@ -154,27 +219,37 @@ class People:
         num_facts: int,
         num_questions: int,
         num_retellings: int = 0,
-        unknown: float = 0.2,
+        unknown: float = 0.15,
     ) -> MadeUpPerson:
         """Return a person of `num_facts` facts who asks questions, a share `unknown` of them unanswerable."""
         style = Style.draw(rng)
+        told: list[Told] = []
         facts: list[Fact] = []
-        relations: set[tuple[str, ...]] = set()
         while len(facts) < num_facts:
-            fact = self._fact(rng, facts)
-            if fact.relation not in relations:
-                relations.add(fact.relation)
-                facts.append(replace(fact, value=style.spelled(fact.value)))
+            new = self._told(rng, style, facts)
+            known = {fact.relation for fact in facts}
+            if len(facts) + len(new.facts) <= num_facts and known.isdisjoint(f.relation for f in new.facts):
+                told.append(new)
+                facts += new.facts
         questions = []
         for _ in range(num_questions):
             if not facts or rng.random() < unknown:
-                questions.append(self._unknown(rng, style, relations, facts))
+                questions.append(self._unknown(rng, style, told, facts))
             else:
                 questions.append(self._known(rng, style, rng.choice(facts)))
+        retold = [fact for fact in facts if fact.kind.say]
         retellings = [
-            self._retelling(rng, style, rng.choice(facts)) for _ in range(num_retellings if facts else 0)
+            self._retelling(rng, style, rng.choice(retold)) for _ in range(num_retellings if retold else 0)
         ]
-        return MadeUpPerson(self._sessions(rng, style, facts), tuple(questions), tuple(retellings))
+        return MadeUpPerson(self._sessions(rng, style, told), tuple(questions), tuple(retellings))
+
+    def _told(self, rng: random.Random, style: Style, others: Sequence[Fact]) -> Told:
+        if not self.scenes or rng.random() >= SCENE_SHARE:
+            fact = self._fact(rng, others)
+            return Told((replace(fact, value=style.spelled(fact.value)),))
+        scene = rng.choice(self.scenes)
+        facts = (Fact(kind, {}, style.spelled(self.values.draw(rng, kind.value))) for kind in scene.kinds)
+        return Told(tuple(facts), scene)
 
     def _fact(self, rng: random.Random, others: Sequence[Fact] = ()) -> Fact:
         # often a second fact of a kind already there, so that "dog" and "cat" must be told apart
@@ -192,34 +267,45 @@ class People:
         return Retelling(text, fact.value)
 
     def _unknown(
-        self, rng: random.Random, style: Style, relations: set[tuple[str, ...]], facts: Sequence[Fact]
+        self, rng: random.Random, style: Style, told: Sequence[Told], facts: Sequence[Fact]
     ) -> Question:
-        while True:
-            fact = self._fact(rng, facts)
-            if fact.relation not in relations:
-                return Question(
-                    style.typed(rng, fact.words(rng.choice(fact.kind.ask))),
-                    rng.choice(PHRASES["unknown"]),
-                    None,
-                )
+        near = [text for t in told if t.scene for text in t.scene.unknown]
+        if near and rng.random() < NEAR_SHARE:
+            text = rng.choice(near)
+        else:
+            known = {fact.relation for fact in facts}
+            while True:
+                other = rng.choice(self._told(rng, style, facts).facts)
+                if other.relation not in known:
+                    break
+            text = other.words(rng.choice(other.kind.ask))
+        return Question(style.typed(rng, text), rng.choice(PHRASES["unknown"]), None)
 
     def _sessions(
-        self, rng: random.Random, style: Style, facts: Sequence[Fact]
+        self, rng: random.Random, style: Style, told: Sequence[Told]
     ) -> tuple[tuple[Exchange, ...], ...]:
-        num_sessions = 1 if len(facts) <= 3 else rng.randint(1, 1 + len(facts) // 4)
-        groups: list[list[Fact]] = [[] for _ in range(num_sessions)]
-        for fact in facts:
-            rng.choice(groups).append(fact)
+        num_sessions = 1 if len(told) <= 3 else rng.randint(1, 1 + len(told) // 4)
+        groups: list[list[Told]] = [[] for _ in range(num_sessions)]
+        for one in told:
+            rng.choice(groups).append(one)
         return tuple(s for s in (self._session(rng, style, group) for group in groups) if s)
 
-    def _session(self, rng: random.Random, style: Style, facts: Sequence[Fact]) -> tuple[Exchange, ...]:
+    def _session(self, rng: random.Random, style: Style, told: Sequence[Told]) -> tuple[Exchange, ...]:
         chat_share = rng.choice([0.0, 0.2, 0.5, 1.0])
         exchanges: list[Exchange] = []
         if rng.random() < 0.4 * chat_share + 0.1:
             exchanges.append(Exchange(*rng.choice(SMALL_TALK[:4])))
-        waiting = list(facts)
+        waiting = list(told)
         while waiting:
-            fact = waiting.pop()
+            one = waiting.pop()
+            if one.scene:
+                keep = [fact.value for fact in one.facts]
+                exchanges += (
+                    Exchange(style.typed(rng, one.words(said), keep), reply) for said, reply in one.scene.talk
+                )
+                exchanges += self._chat(rng, style, chat_share)
+                continue
+            fact = one.facts[0]
             if exchanges and rng.random() < 0.15:
                 # the assistant asks, and the person answers with little more than the value
                 last = exchanges[-1]
@@ -231,8 +317,8 @@ class People:
                 continue
             said = fact.words(rng.choice(fact.kind.say))
             keep = [fact.value]
-            if waiting and rng.random() < 0.15:
-                other = waiting.pop()
+            if waiting and not waiting[-1].scene and rng.random() < 0.15:
+                other = waiting.pop().facts[0]
                 said = (
                     said.rstrip(".!") + rng.choice(PHRASES["join"]) + other.words(rng.choice(other.kind.say))
                 )
@@ -242,10 +328,15 @@ class People:
                 said = f"{aside} {said}" if rng.random() < 0.5 else f"{said} {aside}"
             said = style.typed(rng, said, keep=keep)
             exchanges.append(Exchange(said, self._acknowledgement(rng, fact)))
-            while rng.random() < 0.4 * chat_share:
-                user, assistant = rng.choice(self.small_talk if rng.random() < 0.7 else SMALL_TALK)
-                exchanges.append(Exchange(style.typed(rng, user), assistant))
+            exchanges += self._chat(rng, style, chat_share)
         return tuple(exchanges)
+
+    def _chat(self, rng: random.Random, style: Style, share: float) -> list[Exchange]:
+        exchanges = []
+        while rng.random() < 0.4 * share:
+            user, assistant = rng.choice(self.small_talk if rng.random() < 0.7 else SMALL_TALK)
+            exchanges.append(Exchange(style.typed(rng, user), assistant))
+        return exchanges
 
     def _acknowledgement(self, rng: random.Random, fact: Fact) -> str:
         reply: str = rng.choice(PHRASES["acknowledgement"])

@@ -10,7 +10,7 @@ import gzip
 import json
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,24 @@ MONTHS = [
     "December",
 ]
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+SMALL_NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+]
 STREET_ENDINGS = ["Street", "Road", "Lane", "Avenue", "Close", "Way", "Square", "Hill", "Court", "Row"]
 COMPANY_ENDINGS = [
     "",
@@ -210,10 +228,14 @@ class Values:
             nouns.insert(0, self._pick(rng, "adjective").lower())
         return " ".join(nouns[:most])
 
-    def draw(self, rng: random.Random, kind: str) -> str:
-        """Return a value of type `kind`; raises ValueError for a type nobody knows."""
+    def draw(self, rng: random.Random, kind: str | Sequence[str]) -> str:
+        """Return a value of type `kind`, or one of the words given; raises ValueError for an unknown type."""
         made_up = rng.random() < MADE_UP
+        if not isinstance(kind, str):
+            return self._any_words(rng, 2) if made_up else rng.choice(kind)
         match kind:
+            case "surname":
+                return self.made_up(rng) if made_up else self._pick(rng, "surname")
             case "person" | "pet":
                 name = self.made_up(rng) if made_up else self._pick(rng, kind)
                 if kind == "person" and rng.random() < 0.2:
@@ -253,7 +275,16 @@ class Values:
             case "phrase":
                 return self._any_words(rng, 3)
             case "number":
+                if made_up:
+                    return rng.choice(SMALL_NUMBERS[2:])
                 return str(rng.choice([rng.randint(2, 20), rng.randint(2, 99), rng.randint(100, 9999)]))
+            case "duration":
+                number = rng.randint(2, 30)
+                count = SMALL_NUMBERS[number] if number < len(SMALL_NUMBERS) and made_up else str(number)
+                return f"{count} {rng.choice(['minutes', 'hours', 'days', 'weeks', 'months', 'years'])}"
+            case "money":
+                amount = rng.choice([rng.randint(2, 99), rng.randint(100, 999), rng.randint(1, 90) * 100])
+                return rng.choice([f"${amount}", f"£{amount}", f"{amount} euros", f"{amount} dollars"])
             case "year":
                 return str(rng.randint(1930, 2030))
             case "date":

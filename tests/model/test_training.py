@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from model.training.corpus import paired
 from model.training.episodes import Batch, Cue, Mixture
 from model.training.loop import Training, TrainingConfig, losses
 from model.training.muon import Muon
-from model.training.people import PHRASES, SMALL_TALK, Kind, People, Style, load_kinds
+from model.training.people import PHRASES, SMALL_TALK, Kind, People, Style, load_kinds, load_scenes
 from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
 
 KINDS = load_kinds()
+SCENES = load_scenes()
 
 
 def write_lines(file: Path, records: list[dict[str, Any]]) -> None:
@@ -51,7 +53,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def people(corpus: Path) -> People:
-    return People(KINDS, Values(corpus / "word_lists.jsonl.gz"), SMALL_TALK)
+    return People(KINDS, SCENES, Values(corpus / "word_lists.jsonl.gz"), SMALL_TALK)
 
 
 SMALL = TrainingConfig(
@@ -78,6 +80,20 @@ def test_a_kind_says_its_value_and_tells_its_slots_apart(kind: Kind) -> None:
 def test_no_two_kinds_have_one_name() -> None:
     names = [kind.name for kind in KINDS]
     assert len(set(names)) == len(names) >= 150
+
+
+def test_a_scene_says_each_of_its_values_once_and_never_asks_with_one() -> None:
+    assert len(SCENES) >= 1000
+    blank = re.compile(r"\{(?:a_)?(\w+)\}")
+    for scene in SCENES:
+        names = [kind.name for kind in scene.kinds]
+        said = [name for text, _ in scene.talk for name in blank.findall(text)]
+        assert sorted(said) == sorted(names), scene.talk
+        questions = [q for kind in scene.kinds for q in kind.ask] + list(scene.unknown)
+        assert not any("{" in text for text in questions + [reply for _, reply in scene.talk]), scene.talk
+        for kind in scene.kinds:
+            assert len(kind.ask) >= 3, kind.ask
+            assert all(len(re.findall(r"\{(?:v|a_v)\}", text)) == 1 for text in kind.reply), kind.reply
 
 
 def test_what_is_asked_about_was_said_and_what_is_unknown_was_not(people: People) -> None:
@@ -152,9 +168,8 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(corpus: Path, t
 
 def test_a_checkpoint_of_other_sizes_is_refused(corpus: Path, tmp_path: Path) -> None:
     Training(SMALL, corpus, tmp_path).checkpoint()
-    other = TrainingConfig(**{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "state_size": 8})
     with pytest.raises(ValueError, match="other sizes"):
-        Training(other, corpus, tmp_path).resume()
+        Training(replace(SMALL, state_size=8), corpus, tmp_path).resume()
 
 
 def test_steps_on_one_batch_lower_every_loss(corpus: Path, tmp_path: Path) -> None:
@@ -224,6 +239,21 @@ def test_a_training_can_begin_with_a_trained_model(corpus: Path, tmp_path: Path)
     begun = Training(SMALL, corpus, tmp_path / "second", start=trained.result)
     for name, weight in trained.network.state_dict().items():
         torch.testing.assert_close(begun.network.state_dict()[name], weight, atol=1e-2, rtol=1e-2, msg=name)
-    other = TrainingConfig(**{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "state_size": 8})
     with pytest.raises(ValueError, match="other sizes"):
-        Training(other, corpus, tmp_path / "third", start=trained.result)
+        Training(replace(SMALL, state_size=8), corpus, tmp_path / "third", start=trained.result)
+
+
+def test_a_training_can_begin_with_a_smaller_state_and_loses_nothing_by_it(
+    corpus: Path, tmp_path: Path
+) -> None:
+    trained = Training(SMALL, corpus, tmp_path / "first")
+    trained.run()
+    same, grown = (
+        Training(replace(SMALL, state_size=size), corpus, tmp_path / str(size), start=trained.result)
+        for size in (16, 24)
+    )
+    batch = same.episodes.batch(random.Random(5), SMALL.mixture(0))
+    before, after = (losses(t.network, t.generator, batch) for t in (same, grown))
+    assert grown.generator.config.state_size == grown.generator.config.rank == 24
+    for name in before:
+        assert after[name].item() == pytest.approx(before[name].item(), rel=0.02)
