@@ -14,10 +14,10 @@ Shapes: N rows, T tokens, D hidden size, R state size. Sources: arXiv 2411.05877
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Self
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +25,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from memory.adapter import Adapter, TargetUpdate
-from memory.normalisation import Normalisation, factors, orthogonalise
+from memory.config import GeneratorConfig, Target
+from memory.hub import Missing, local_folder
+from memory.normalisation import factors, orthogonalise
+from memory.published import is_published, read_published
 from memory.state import MemoryState
 
 CONFIG_FILE = "config.json"
@@ -39,71 +42,6 @@ class GeneratorMismatch(ValueError):
 
 class GeneratorUnavailable(ValueError):
     """The folder does not hold a generator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One linear module of the base model that is adapted.
-
-    Attributes:
-        name: the module's path in the base model, such as `model.layers.0.self_attn.o_proj`.
-        layer: index of the decoder layer that owns it, whose input is read.
-        hidden_size: D, width of that input.
-        in_features, out_features: of the module.
-    """
-
-    name: str
-    layer: int
-    hidden_size: int
-    in_features: int
-    out_features: int
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorConfig:
-    """Everything about a generator but its weights.
-
-    Attributes:
-        targets: the modules it adapts.
-        state_size: R.
-        rank: most directions an adapter may have, at most R.
-        scale: factor of the update.
-        normalisation: see `memory.normalisation`.
-        key_shift: how many tokens before the value its key is taken from, 0 or 1.
-        passes: how often a chunk is passed over before it counts, 1 or 2; in the second pass every token has
-            seen the whole chunk, also the words that come after it.
-    """
-
-    targets: tuple[Target, ...]
-    state_size: int
-    rank: int
-    scale: float = 1.0
-    normalisation: Normalisation = "newton_schulz"
-    key_shift: int = 1
-    passes: Literal[1, 2] = 1
-
-    def __post_init__(self) -> None:
-        if not self.targets:
-            raise ValueError("targets: expected at least one, got none")
-        if not 1 <= self.rank <= self.state_size:
-            raise ValueError(f"rank: expected 1 to the state size {self.state_size}, got {self.rank}")
-        if self.normalisation not in get_args(Normalisation):
-            raise ValueError(
-                f"normalisation: expected one of {get_args(Normalisation)}, got {self.normalisation}"
-            )
-        if self.key_shift not in (0, 1) or self.passes not in (1, 2):
-            raise ValueError(
-                f"key_shift, passes: expected 0 or 1, 1 or 2, got {self.key_shift}, {self.passes}"
-            )
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Return the config that `asdict` gave; raises TypeError or KeyError for anything else."""
-        fields = dict(values)
-        targets = fields.pop("targets")
-        if not isinstance(targets, list):
-            raise TypeError(f"targets: expected a list, got {type(targets).__name__}")
-        return cls(targets=tuple(Target(**t) for t in targets), **fields)  # type: ignore[arg-type]
 
 
 class TargetMaps(nn.Module):
@@ -237,25 +175,26 @@ class Generator(nn.Module):
         (path / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """Return the generator that `save_pretrained` wrote, on the CPU, in float32, for inference.
+    def from_pretrained(cls, path_or_name: Path | str) -> Self:
+        """Return a generator on the CPU, in float32, for inference.
+
+        Args:
+            path_or_name: folder or hub name of what `save_pretrained` wrote, or of a checkpoint as the
+                paper's authors publish theirs.
 
         Raises:
-            GeneratorUnavailable: `folder` does not hold one.
+            GeneratorUnavailable: there is no generator there, or it is of a kind that is not read.
         """
-        path = Path(folder)
         try:
-            values = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
-            if values.pop("format", None) != FORMAT:
-                raise GeneratorUnavailable(
-                    f"{path} is not a memory generator: its config.json has no format {FORMAT}"
-                )
-            generator = cls(GeneratorConfig.from_dict(values))
-            weights = load_file(path / WEIGHTS_FILE)
+            folder = local_folder(path_or_name, ("*.json", "*.safetensors"))
+            config, weights = (read_published if is_published(folder) else _read_own)(folder)
+            generator = cls(config)
             for target, maps in generator._pairs():
                 prefix = f"{target.name}."
                 own = {k.removeprefix(prefix): w.float() for k, w in weights.items() if k.startswith(prefix)}
                 maps.load_state_dict(own)
+        except Missing as exc:
+            raise GeneratorUnavailable(str(exc)) from exc
         except (
             OSError,
             KeyError,
@@ -265,7 +204,13 @@ class Generator(nn.Module):
             RuntimeError,
             SafetensorError,
         ) as exc:
-            if isinstance(exc, GeneratorUnavailable):
-                raise
-            raise GeneratorUnavailable(f"{path} does not hold a memory generator: {exc}") from exc
+            raise GeneratorUnavailable(f"{path_or_name} does not hold a memory generator: {exc}") from exc
         return generator.eval().requires_grad_(False)
+
+
+def _read_own(folder: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    """Return what `save_pretrained` wrote into `folder`."""
+    values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    if values.pop("format", None) != FORMAT:
+        raise ValueError(f"its {CONFIG_FILE} has no format {FORMAT}")
+    return GeneratorConfig.from_dict(values), load_file(folder / WEIGHTS_FILE)

@@ -18,15 +18,23 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
-from transformers.utils.hub import cached_file
 
 from memory.adapter import Adapter
-from memory.generator import Generator, GeneratorUnavailable, Target
+from memory.config import Target
+from memory.generator import Generator, GeneratorUnavailable
+from memory.hub import local_folder
 from memory.state import MemoryState
 from model.application import applied
 
 Quantize = Literal["auto", "nf4", "none"]
 EMBEDDED = Path(__file__).parent / "embedded"
+FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+# for a tokenizer that brings no chat template; a reply ends where the person's next line would begin
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}{{ 'User: ' if m['role'] == 'user' else 'Assistant: ' }}{{ m['content'] + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+PLAIN_MARKERS = ("\nUser:", "\nAssistant:")
 
 
 class ModelUnavailable(ValueError):
@@ -47,15 +55,55 @@ def decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def attention_output_targets(network: nn.Module) -> tuple[Target, ...]:
-    """Return the attention output projection of every decoder layer, the paper's target modules."""
+    """Return the attention output projection of every decoder layer, the paper's target modules.
+
+    Raises:
+        ModelUnavailable: a layer has none, or it is not a linear module.
+    """
     path, layers = decoder_layers(network)
     hidden_size = _config(network).hidden_size
+    inner = _attention_output(network, layers[0])
     targets = []
     for index, layer in enumerate(layers):
-        module: Any = layer.get_submodule("self_attn.o_proj")
-        name = f"{path}.{index}.self_attn.o_proj"
+        try:
+            module: Any = layer.get_submodule(inner)
+        except AttributeError as exc:
+            raise ModelUnavailable(f"layer {index} of {type(network).__name__} has no {inner}") from exc
+        name = f"{path}.{index}.{inner}"
         targets.append(Target(name, index, hidden_size, int(module.in_features), int(module.out_features)))
     return tuple(targets)
+
+
+@torch.no_grad()
+def _attention_output(network: nn.Module, first_layer: nn.Module) -> str:
+    """Return the path within a layer of what ends its attention: the first linear module
+    that sees other tokens.
+
+    Asked of the model, not of a list of names: of two texts that differ in an earlier token only, the
+    first layer's queries, keys and values of the last token are the same, and what is made of them is not.
+    """
+    seen: dict[str, list[Tensor]] = {}
+
+    def remember(name: str) -> Any:
+        return lambda _module, inputs: seen.setdefault(name, []).append(inputs[0][0, -1])
+
+    handles = [
+        module.register_forward_pre_hook(remember(name))
+        for name, module in first_layer.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        for earlier in (1, 2):
+            network(input_ids=torch.tensor([[earlier, 3]], device=network.device), use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, (one, other) in seen.items():  # in the order in which they ran
+        if not torch.equal(one, other):
+            return name
+    raise ModelUnavailable(
+        f"no linear module in a layer of {type(network).__name__} sees more than one token"
+    )
 
 
 def _config(network: nn.Module) -> Any:
@@ -67,7 +115,6 @@ class BaseModel:
 
     Attributes:
         network: the Hugging Face model.
-        tokenizer: its tokenizer.
         name: as it was asked for.
         fingerprint: short hash of what decides its hidden states: the weights' files and the quantisation.
         lock: held during a forward pass; adapters are put on the one network that everybody shares.
@@ -75,14 +122,14 @@ class BaseModel:
 
     def __init__(self, network: Any, tokenizer: Any, name: str, fingerprint: str) -> None:
         self.network = network
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
         self.name = name
         self.fingerprint = fingerprint
         self.lock = threading.RLock()
 
     @classmethod
     def load(cls, path_or_name: str | Path, quantize: Quantize = "auto", device: str = "auto") -> Self:
-        """Return the model of a folder or a hub name (from the local cache only), ready to run.
+        """Return the model of a folder or a hub name, ready to run; a name not in the cache is downloaded.
 
         Args:
             path_or_name: folder or hub name; "embedded" is the model that ships.
@@ -90,7 +137,7 @@ class BaseModel:
             device: `cpu`, `cuda` or `auto`.
 
         Raises:
-            ModelUnavailable: it is not a causal language model with safetensors weights and a tokenizer.
+            ModelUnavailable: it is not a causal language model with safetensors weights.
         """
         name = str(path_or_name)
         source = str(EMBEDDED) if name == "embedded" else name
@@ -104,10 +151,10 @@ class BaseModel:
             )
         transformers_logging.disable_progress_bar()
         try:
-            folder = _folder(source)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            if not tokenizer.chat_template:
-                raise ValueError("its tokenizer has no chat template")
+            folder = local_folder(source, FILES)
+            if not (folder / "config.json").is_file():
+                raise ValueError("it has no config.json")
+            tokenizer = _tokenizer(folder)
             network = AutoModelForCausalLM.from_pretrained(folder, device_map={"": device}, **options)
             network.eval().requires_grad_(False)
             lm = cls(network, tokenizer, name, _fingerprint(folder, quantize, dtype))
@@ -118,6 +165,18 @@ class BaseModel:
             raise ModelUnavailable(f"{name} is not a language model that can be loaded: {reason}") from exc
         return lm
 
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer; raises ModelUnavailable where the model reads tokens only."""
+        if self._tokenizer is None:
+            raise ModelUnavailable(f"{self.name} has no tokenizer: it can be given tokens, but no text")
+        return self._tokenizer
+
+    @property
+    def plain_markers(self) -> tuple[str, ...]:
+        """What begins a line of each role where the tokenizer has no chat template of its own."""
+        return PLAIN_MARKERS if self.tokenizer.chat_template == PLAIN_TEMPLATE else ()
+
     def require_fit(self, generator: Generator) -> None:
         """Raise GeneratorUnavailable unless every target of `generator` is a module of this model."""
         for target in generator.config.targets:
@@ -127,6 +186,10 @@ class BaseModel:
                 raise GeneratorUnavailable(
                     f"the generator adapts {target.name}, which {self.name} has not"
                 ) from exc
+            if not isinstance(module, nn.Linear):
+                raise GeneratorUnavailable(
+                    f"the generator adapts {target.name}, which is not a linear module in {self.name}"
+                )
             expected, got = (
                 (target.in_features, target.out_features),
                 (module.in_features, module.out_features),
@@ -167,7 +230,7 @@ class BaseModel:
         generator: Generator,
         counts: Sequence[bool] | None = None,
     ) -> MemoryState:
-        """Return `state` with one chunk read into it, the adapter off.
+        """Return `state` with one chunk read into it, the adapter off or on as the generator reads.
 
         Args:
             token_ids: the chunk, with what stood before it as context.
@@ -179,7 +242,8 @@ class BaseModel:
         """
         ids = torch.tensor([list(token_ids)], device=self.device)
         mask = torch.ones(len(token_ids), dtype=torch.bool) if counts is None else torch.tensor(list(counts))
-        with self.lock:
+        so_far = generator.adapter(state) if generator.config.reading == "sequential" else None
+        with self.lock, applied(self.network, so_far):
             hidden = layer_inputs(self.network, {"input_ids": ids, "use_cache": False})
         return generator.fold(state, {i: h[0] for i, h in hidden.items()}, mask)
 
@@ -190,12 +254,16 @@ def layer_inputs(network: Any, inputs: dict[str, Any]) -> dict[int, Tensor]:
     return dict(enumerate(states[:-1]))
 
 
-def _folder(source: str) -> Path:
-    """Return the folder of a model: `source` itself, or the cached snapshot of a hub name."""
-    config = cached_file(source, "config.json", local_files_only=True)
-    if config is None:
-        raise ValueError("it has no config.json")
-    return Path(config).parent
+def _tokenizer(folder: Path) -> Any:
+    """Return the tokenizer in `folder`, with a plain chat template if it has none; None if there is none."""
+    if not any(
+        (folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+    ):
+        return None
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
 
 
 def _fingerprint(folder: Path, quantize: Quantize, dtype: torch.dtype) -> str:

@@ -13,7 +13,6 @@ from model.base import BaseModel
 
 READ_CONTEXT_TOKENS = 128
 READ_CONTEXT_EXCHANGES = 6
-READ_WINDOW_TOKENS = 256
 REPLY_RESERVE_TOKENS = 256
 
 
@@ -66,12 +65,13 @@ def fold(
     Raises:
         GeneratorMismatch: `state` was made by another generator.
     """
-    passes = generator.config.passes
-    *earlier, (message, reply) = _spans(lm, [*context[-READ_CONTEXT_EXCHANGES:], exchange])
-    seen = [token for said, replied in earlier for token in said * passes + replied]
+    passes, size = generator.config.passes, generator.config.window_tokens
+    seen, spans = _spans(lm, [*context[-READ_CONTEXT_EXCHANGES:], exchange])
+    *earlier, (message, reply) = spans
+    seen += [token for said, replied in earlier for token in said * passes + replied]
     new = message if roles == "user" else message + reply
-    for start in range(0, len(new), READ_WINDOW_TOKENS):
-        window = new[start : start + READ_WINDOW_TOKENS]
+    for start in range(0, len(new), size):
+        window = new[start : start + size]
         unread = seen[-READ_CONTEXT_TOKENS:] + window * (passes - 1)
         is_read = [False] * len(unread) + [True] * len(window)
         state = lm.read(unread + window, state, generator, is_read)
@@ -79,15 +79,28 @@ def fold(
     return state
 
 
-def _spans(lm: BaseModel, exchanges: Sequence[Exchange]) -> list[tuple[list[int], list[int]]]:
-    """Return the tokens of the message and of the reply of each exchange, one after the other."""
+def _spans(
+    lm: BaseModel, exchanges: Sequence[Exchange]
+) -> tuple[list[int], list[tuple[list[int], list[int]]]]:
+    """Return what the template puts before a conversation, and the tokens of the message and of the reply of
+    each exchange, one after the other."""
     spans, start = [], 0
     for i, exchange in enumerate(exchanges):
         middle = len(_exchange_ids(lm, exchanges[:i], exchange.user))
         ids = _exchange_ids(lm, exchanges[: i + 1])
         spans.append((ids[start:middle], ids[middle:]))
         start = len(ids)
-    return spans
+    # a beginning of sequence or a system prompt is nothing that the person said
+    first = spans[0][0]
+    num_before = len(first) - _num_later_tokens(lm, exchanges[0].user)
+    spans[0] = (first[max(0, num_before) :], spans[0][1])
+    return first[: max(0, num_before)], spans
+
+
+def _num_later_tokens(lm: BaseModel, text: str) -> int:
+    """Return how many tokens the message `text` takes when it does not begin the conversation."""
+    before = [Exchange("0", "0")]
+    return len(_exchange_ids(lm, before, text)) - len(_exchange_ids(lm, before))
 
 
 def _messages(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None) -> list[dict[str, str]]:
@@ -104,6 +117,8 @@ def _plain(lm: BaseModel, text: str) -> str:
     """Return `text` with no marker of the template in it: nobody speaks in another's role."""
     for marker in lm.tokenizer.get_added_vocab():
         text = text.replace(marker, " ".join(marker))
+    for marker in lm.plain_markers:
+        text = text.replace(marker, f" {marker.strip()}")
     return text
 
 

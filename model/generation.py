@@ -77,10 +77,24 @@ def stream(
         new.append(token)
         step = torch.tensor([[token]], device=lm.device)
         text = lm.tokenizer.decode(new, skip_special_tokens=True).lstrip()
+        text, is_over = _before(text, lm.plain_markers)
         # the bytes of one character can be several tokens: wait until it is whole
         if len(text) > len(shown) and not text.endswith("\ufffd"):
             yield text[len(shown) :]
             shown = text
+        if is_over:
+            break
+
+
+def _before(text: str, markers: Sequence[str]) -> tuple[str, bool]:
+    """Return `text` up to the first marker, or up to what may become one, and whether one was there."""
+    for marker in markers:
+        if marker in text:
+            return text[: text.index(marker)], True
+    for length in range(max(map(len, markers), default=0) - 1, 0, -1):
+        if any(text.endswith(marker[:length]) for marker in markers if len(marker) > length):
+            return text[:-length], False
+    return text, False
 
 
 def _choose(logits: Tensor, sampling: Sampling, random: torch.Generator) -> int:

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from memory.generator import Generator, GeneratorConfig
+from memory.config import GeneratorConfig
+from memory.generator import Generator
 from model.base import attention_output_targets
 from model.training.tokenizer import END, PAD, token_id, train_tokenizer
 

@@ -24,7 +24,8 @@ from torch.optim import AdamW
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from memory.adapter import Adapter
-from memory.generator import Generator, GeneratorConfig
+from memory.config import GeneratorConfig
+from memory.generator import Generator
 from model.application import applied
 from model.base import attention_output_targets
 from model.training import corpus

@@ -7,14 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from memory.generator import (
-    Generator,
-    GeneratorConfig,
-    GeneratorMismatch,
-    GeneratorUnavailable,
-    Target,
-    TargetMaps,
-)
+from memory.config import GeneratorConfig, Target
+from memory.generator import Generator, GeneratorMismatch, GeneratorUnavailable, TargetMaps
 
 WIDTH, SIZE = 12, 8
 TARGETS = (Target("layers.0.o_proj", 0, WIDTH, 10, 14), Target("layers.1.o_proj", 1, WIDTH, 10, 14))

@@ -10,7 +10,7 @@ import torch
 
 from memory.generator import Generator
 from model.base import BaseModel
-from model.conversation import READ_CONTEXT_TOKENS, READ_WINDOW_TOKENS, Exchange, fold, prompt_ids
+from model.conversation import READ_CONTEXT_TOKENS, Exchange, fold, prompt_ids
 from model.generation import Sampling, stream
 from model.training.tokenizer import opened, rendered
 
@@ -73,11 +73,12 @@ def test_nobody_speaks_in_another_role_by_typing_its_marker(lm: BaseModel) -> No
 
 
 def test_a_long_message_is_read_whole_in_windows(lm: BaseModel, generator: Generator) -> None:
-    text = " ".join(f"w{i}" for i in range(2 * READ_WINDOW_TOKENS))
+    window_tokens = generator.config.window_tokens
+    text = " ".join(f"w{i}" for i in range(2 * window_tokens))
     state = fold(lm, generator, generator.empty_state(), [], Exchange(text, "Thanks."))
     said = rendered([Exchange(text, "")]).partition("<|assistant|>")[0]
     assert state.num_tokens == len(lm.tokenizer.encode(said, add_special_tokens=False))
-    assert state.num_tokens > READ_WINDOW_TOKENS
+    assert state.num_tokens > window_tokens
 
 
 def test_in_the_second_pass_a_word_has_seen_what_comes_after_it(lm: BaseModel, generator: Generator) -> None:
