@@ -18,9 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, count
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from app.errors import NotFound, RemanenceError, translated
+import torch
+
+from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.recollection import MemoryFigures, OnTurn, Recollector, exchange_of, saved_memory
 from app.settings import Settings
 from app.transcript import check_message
@@ -28,6 +31,7 @@ from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange, prompt_ids
 from model.generation import Sampling, stream
+from model.lora import save_lora
 from storage.store import NameTaken, SessionRow, Store, TurnRow, UserRow
 from storage.tables import Status
 
@@ -299,6 +303,24 @@ class Chat:
     def rebuild(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
         """Read everything the person said again, also over a damaged memory; raises NotFound."""
         return self._recollector.rebuild(self._person(user), on_turn).figures
+
+    @translated()
+    def export_lora(self, user: str, folder: Path, dtype: Literal["float32", "bfloat16"]) -> int:
+        """Write the person's adapter into `folder` as a LoRA that peft and vLLM load, and return its rank.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: the memory is empty, or the folder cannot be written or has something in it.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        person = self._person(user)
+        adapter = self._recollector.adapter(person, self._recollector.catch_up(person))
+        try:
+            if folder.exists() and any(folder.iterdir()):
+                raise BadRequest(f"The folder {folder} is not empty.")
+            return save_lora(adapter, self._lm, folder, getattr(torch, dtype))
+        except OSError as exc:
+            raise BadRequest(f"The folder {folder} cannot be written: {exc.strerror}.") from exc
 
     @translated()
     def read_what_was_left(self) -> None:

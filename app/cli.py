@@ -57,6 +57,9 @@ commands.add_typer(train_commands, name="train")
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the database, the settings file and the log.")]
 Model = Annotated[str | None, typer.Option(help="'embedded', a model folder or a Hugging Face name.")]
+GeneratorName = Annotated[
+    str | None, typer.Option("--generator", help="Folder or name; without it, the model's own.")
+]
 User = Annotated[str, typer.Option(help="Name of the person.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -107,6 +110,7 @@ def _settings(**flags: Any) -> Settings:
 def serve(
     data: Data = None,
     model: Model = None,
+    generator: GeneratorName = None,
     host: Annotated[str | None, typer.Option(help="A loopback address: there are no passwords yet.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes any free one.")] = None,
     browser: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
@@ -115,7 +119,7 @@ def serve(
     from app.server import listen, run_server
     from app.wiring import open_chat
 
-    settings = _settings(data=data, model=model, host=host, port=port)
+    settings = _settings(data=data, model=model, generator=generator, host=host, port=port)
     with (
         suppress(KeyboardInterrupt),
         listen(settings.host, settings.port) as (listening, url),
@@ -131,11 +135,11 @@ def _announce(url: str, browser: bool) -> None:
 
 
 @commands.command()
-def chat(user: User, data: Data = None, model: Model = None) -> None:
+def chat(user: User, data: Data = None, model: Model = None, generator: GeneratorName = None) -> None:
     """Chat in the terminal. An empty line or Ctrl-D ends it, Ctrl-C stops a reply."""
     from app.wiring import open_chat
 
-    with open_chat(_settings(data=data, model=model)) as chat:
+    with open_chat(_settings(data=data, model=model, generator=generator)) as chat:
         person = chat.welcome(user)
         _settle(chat, person.name)
         session: int | None = None
@@ -168,12 +172,13 @@ def ask(
     as_json: AsJson = False,
     data: Data = None,
     model: Model = None,
+    generator: GeneratorName = None,
 ) -> None:
     """Say one thing and print the reply."""
     from app.transcript import check_message
     from app.wiring import open_chat, open_store
 
-    settings = _settings(data=data, model=model)
+    settings = _settings(data=data, model=model, generator=generator)
     said = _standard_input() if text == "-" else text
     # a mistake need not wait for the model
     check_message(said, settings.max_message_chars)
@@ -218,12 +223,13 @@ def import_file(
     user: User,
     data: Data = None,
     model: Model = None,
+    generator: GeneratorName = None,
 ) -> None:
     """Let a person have said what stands in FILE: one session a line, [{"role", "content"}, ...]."""
     from app.transcript import exchanges, read_jsonl
     from app.wiring import open_chat
 
-    settings = _settings(data=data, model=model)
+    settings = _settings(data=data, model=model, generator=generator)
     sessions = [exchanges(where, value, settings.max_message_chars) for where, value in read_jsonl(file)]
     with open_chat(settings) as chat:
         person = chat.welcome(user)
@@ -275,13 +281,43 @@ def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = 
 
 
 @memory_commands.command()
-def rebuild(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
+def rebuild(
+    user: User,
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+    generator: GeneratorName = None,
+) -> None:
     """Read everything a person said again, also over a damaged memory."""
     from app.wiring import open_chat
 
-    with open_chat(_settings(data=data, model=model)) as chat, _reading(chat.count_turns(user)) as on_turn:
+    with (
+        open_chat(_settings(data=data, model=model, generator=generator)) as chat,
+        _reading(chat.count_turns(user)) as on_turn,
+    ):
         figures = chat.rebuild(user, on_turn)
     _print({"user": user, **asdict(figures)}, as_json)
+
+
+@memory_commands.command("export-lora")
+def export_lora(
+    folder: Annotated[Path, typer.Argument(help="New folder to write.")],
+    user: User,
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="bfloat16 is half as large, and rounded.")
+    ] = "float32",
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+    generator: GeneratorName = None,
+) -> None:
+    """Write a person's adapter as a LoRA folder that peft and vLLM load."""
+    from app.wiring import open_chat
+
+    with open_chat(_settings(data=data, model=model, generator=generator)) as chat:
+        figures = _settle(chat, user)
+        rank = chat.export_lora(user, folder, dtype)
+    _print({"user": user, "folder": str(folder), "rank": rank, **asdict(figures)}, as_json)
 
 
 @memory_commands.command()
@@ -298,6 +334,42 @@ def reset(user: User, as_json: AsJson = False, data: Data = None, model: Model =
         }
         store.forget_everything(person.id)
     _print(about, as_json)
+
+
+@commands.command()
+def models(
+    as_json: AsJson = False, data: Data = None, model: Model = None, generator: GeneratorName = None
+) -> None:
+    """List the models there are names for and the one that is set, and which are on this machine."""
+    from app.presets import listed_models
+
+    listed = listed_models(_settings(data=data, model=model, generator=generator))
+    if as_json:
+        print(json.dumps([asdict(line) for line in listed]))
+        return
+    for line in listed:
+        where = "here" if line.is_present else "would be downloaded"
+        print(
+            f"{'*' if line.is_configured else ' '} {line.name} ({where}): {line.model} with {line.generator}"
+        )
+
+
+@commands.command()
+def doctor(
+    as_json: AsJson = False, data: Data = None, model: Model = None, generator: GeneratorName = None
+) -> int:
+    """Say what this machine can run, how large the model and a person's memory are, and what is wrong."""
+    from app import doctor as examination
+
+    findings = examination.examine(_settings(data=data, model=model, generator=generator))
+    if as_json:
+        print(examination.as_json(findings))
+    else:
+        for finding in findings:
+            print(
+                f"{finding.subject}: {finding.found}" + (f"  <- {finding.problem}" if finding.problem else "")
+            )
+    return int(any(finding.problem for finding in findings))
 
 
 def _existing(store: "Store", name: str) -> "UserRow":
@@ -324,12 +396,13 @@ def recall(
     as_json: AsJson = False,
     data: Data = None,
     model: Model = None,
+    generator: GeneratorName = None,
 ) -> None:
     """Tell a memory about people, ask it, and count what comes back."""
     from app.recall import Examination, parse_methods, read_people, report
     from app.wiring import load_model
 
-    settings = _settings(data=data, model=model)
+    settings = _settings(data=data, model=model, generator=generator)
     chosen = parse_methods(methods)
     people = read_people(file, settings.max_message_chars, limit)
     outcomes = []

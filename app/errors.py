@@ -60,8 +60,10 @@ class MemoryDamaged(Unavailable):
 TRANSLATIONS: dict[str, type[RemanenceError]] = {
     "memory.generator.GeneratorMismatch": Unavailable,
     "memory.generator.GeneratorUnavailable": Unavailable,
+    "memory.hub.Missing": Unavailable,
     "memory.state.DamagedState": MemoryDamaged,
     "model.base.ModelUnavailable": Unavailable,
+    "model.lora.NothingToExport": BadRequest,
     "storage.database.StoreUnavailable": Unavailable,
     "storage.store.BadName": BadRequest,
     "storage.store.NameTaken": BadRequest,

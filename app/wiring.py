@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from app.chat import Chat
 from app.errors import translated
+from app.presets import pair_of
 from app.settings import Settings
 from memory.generator import Generator
-from model.base import EMBEDDED, BaseModel
+from model.base import BaseModel
 from storage.store import Store
 
 
@@ -21,11 +21,13 @@ def open_store(settings: Settings) -> Iterator[Store]:
 
 @translated()
 def load_model(settings: Settings) -> tuple[BaseModel, Generator]:
-    """Return the model of `settings` and its memory generator; raises Unavailable."""
-    lm = BaseModel.load(settings.model, settings.quantize, settings.device)
-    beside = (EMBEDDED if settings.model == "embedded" else Path(settings.model)) / "generator"
-    generator = Generator.from_pretrained(settings.generator or beside).to(lm.device)
+    """Return the model of `settings` and its memory generator; raises Unavailable or BadRequest."""
+    pair = pair_of(settings)
+    generator = Generator.from_pretrained(pair.generator)
+    lm = BaseModel.load(pair.model, settings.quantize, settings.device)
     lm.require_fit(generator)
+    lm.require_text()
+    generator.to(lm.device)
     return lm, generator
 
 

@@ -11,7 +11,8 @@ Shapes: R state size, r rank, G people in a batch, N rows (N / G of them per per
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,25 @@ class Adapter:
     def rows(self, person: Tensor) -> "Adapter":
         """Return the adapters of a batch row by row: row n is adapted for `person[n]`, int64 `[N]`."""
         return Adapter({name: replace(up, u=up.u[person]) for name, up in self.updates.items()})
+
+    @torch.no_grad()
+    def merge_into(self, network: nn.Module) -> None:
+        """Add the adapter to the weights of `network` for good; afterwards it answers so without one.
+
+        Raises:
+            ValueError: a target's weights are packed in 4 bit, where nothing can be added exactly.
+        """
+        modules = {name: network.get_submodule(name) for name in self.updates}
+        for name, module in modules.items():
+            if not isinstance(module, nn.Linear) or module.weight.shape != self.delta(name).shape:
+                raise ValueError(
+                    f"{name}: expected a linear module that is not quantised, got {type(module).__name__};"
+                    " load the model without quantisation to merge into it"
+                )
+        for name, module in modules.items():
+            weight: Tensor = module.weight
+            update = self.updates[name].scale * self.delta(name)
+            weight += update.to(weight)
 
     @property
     def num_bytes(self) -> int:

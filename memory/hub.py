@@ -27,18 +27,11 @@ def local_folder(path_or_name: Path | str, patterns: Sequence[str]) -> Path:
     Raises:
         Missing: it is neither; or it could not be downloaded, and why.
     """
-    folder = Path(path_or_name)
-    if folder.is_dir():
-        return folder
+    if found := cached_folder(path_or_name):
+        return found
     name = str(path_or_name)
     if not HUB_NAME.fullmatch(name):
         raise Missing(f"there is no folder {name}")
-    try:
-        cached = Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=True))
-        if _is_whole(cached):
-            return cached
-    except LocalEntryNotFoundError:
-        pass
     try:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as exc:
@@ -47,6 +40,19 @@ def local_folder(path_or_name: Path | str, patterns: Sequence[str]) -> Path:
         ) from exc
     except HfHubHTTPError as exc:
         raise Missing(f"{name} cannot be downloaded: {str(exc).splitlines()[0]}") from exc
+
+
+def cached_folder(path_or_name: Path | str) -> Path | None:
+    """Return the folder of `path_or_name` if all of it is on this machine, else None; asks nobody."""
+    if Path(path_or_name).is_dir():
+        return Path(path_or_name)
+    if not HUB_NAME.fullmatch(str(path_or_name)):
+        return None
+    try:
+        cached = Path(snapshot_download(str(path_or_name), local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return cached if _is_whole(cached) else None
 
 
 def _is_whole(folder: Path) -> bool:

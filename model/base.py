@@ -61,6 +61,8 @@ def attention_output_targets(network: nn.Module) -> tuple[Target, ...]:
         ModelUnavailable: a layer has none, or it is not a linear module.
     """
     path, layers = decoder_layers(network)
+    if not getattr(_config(network), "num_attention_heads", None):
+        raise ModelUnavailable(f"{type(network).__name__} has no attention whose output could be adapted")
     hidden_size = _config(network).hidden_size
     inner = _attention_output(network, layers[0])
     targets = []
@@ -176,6 +178,10 @@ class BaseModel:
     def plain_markers(self) -> tuple[str, ...]:
         """What begins a line of each role where the tokenizer has no chat template of its own."""
         return PLAIN_MARKERS if self.tokenizer.chat_template == PLAIN_TEMPLATE else ()
+
+    def require_text(self) -> None:
+        """Raise ModelUnavailable where there is no tokenizer to chat with."""
+        self.tokenizer  # noqa: B018 - for what it raises
 
     def require_fit(self, generator: Generator) -> None:
         """Raise GeneratorUnavailable unless every target of `generator` is a module of this model."""

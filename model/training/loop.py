@@ -55,7 +55,7 @@ class TrainingConfig:
         tokenizer_people: made-up people whose words the tokenizer is trained on.
     """
 
-    steps: int = 3000
+    steps: int = 2600
     hidden_size: int = 256
     layers: int = 4
     heads: int = 4
@@ -71,7 +71,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
     warmup_steps: int = 100
-    decay_share: float = 0.4
+    decay_share: float = 0.6
     clip: float = 1.0
     checkpoint_steps: int = 100
     seed: int = 1
@@ -80,7 +80,7 @@ class TrainingConfig:
     def mixture(self, step: int) -> Mixture:
         """Return what a step is made of: facts grow in number, reconstruction fades once recall is there."""
         done = step / self.steps
-        facts = (1, 5) if done < 0.3 else (2, 7) if done < 0.7 else (3, 9)
+        facts = (1, 5) if done < 0.3 else (2, 7) if done < 0.7 else (2, 9)
         reconstructed = 0.25
         return Mixture(
             self.people,

@@ -19,7 +19,7 @@ from model.training.values import Values
 
 KINDS = Path(__file__).parent / "kinds"
 SCENES = Path(__file__).parent / "scenes"
-SCENE_SHARE = 0.6  # of what a person tells
+SCENE_SHARE = 0.75  # of what a person tells
 NEAR_SHARE = 0.4  # of the unanswerable questions: those next to something that was told
 
 PHRASES = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
@@ -293,8 +293,8 @@ class People:
     def _session(self, rng: random.Random, style: Style, told: Sequence[Told]) -> tuple[Exchange, ...]:
         chat_share = rng.choice([0.0, 0.2, 0.5, 1.0])
         exchanges: list[Exchange] = []
-        if rng.random() < 0.4 * chat_share + 0.1:
-            exchanges.append(Exchange(*rng.choice(SMALL_TALK[:4])))
+        if rng.random() < 0.4 * chat_share + 0.2:
+            exchanges.append(self._small(rng, style, PHRASES["greeting"]))
         waiting = list(told)
         while waiting:
             one = waiting.pop()
@@ -333,10 +333,14 @@ class People:
 
     def _chat(self, rng: random.Random, style: Style, share: float) -> list[Exchange]:
         exchanges = []
-        while rng.random() < 0.4 * share:
-            user, assistant = rng.choice(self.small_talk if rng.random() < 0.7 else SMALL_TALK)
-            exchanges.append(Exchange(style.typed(rng, user), assistant))
+        while rng.random() < 0.45 * share:
+            exchanges.append(self._small(rng, style, self.small_talk if rng.random() < 0.7 else SMALL_TALK))
         return exchanges
+
+    @staticmethod
+    def _small(rng: random.Random, style: Style, pairs: Sequence[tuple[str, str]]) -> Exchange:
+        said, reply = rng.choice(pairs)
+        return Exchange(style.typed(rng, said), reply)
 
     def _acknowledgement(self, rng: random.Random, fact: Fact) -> str:
         reply: str = rng.choice(PHRASES["acknowledgement"])

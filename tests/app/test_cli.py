@@ -16,8 +16,10 @@ import app.wiring
 from app.chat import Chat
 from app.cli import main
 from app.settings import Settings
+from memory.generator import Generator
 from storage.store import Store
 from tests.app.test_recall import PERSON
+from tests.tiny import write_tiny_model
 
 Out = pytest.CaptureFixture[str]
 
@@ -338,3 +340,79 @@ def test_a_model_is_not_loaded_for_a_mistake(settings: Settings, monkeypatch: py
     monkeypatch.setattr(app.wiring, "load_model", lambda _settings: pytest.fail("the model was loaded"))
     assert main(["ask", "--user", "Ada", ""]) == 2
     assert main(["ask", "--user", "Nobody", "hello"]) == 2
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_adapter_leaves_as_a_lora_folder(tmp_path: Path, capsys: Out) -> None:
+    folder = tmp_path / "lora"
+    assert main(["memory", "export-lora", "--user", "Ada", str(folder), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["user"], about["turns"]) == ("Ada", len(SESSION) // 2)
+    assert json.loads((folder / "adapter_config.json").read_text())["r"] == about["rank"]
+    assert main(["memory", "export-lora", "--user", "Ada", str(folder)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_an_empty_memory_is_not_exported(chat: Chat, tmp_path: Path, capsys: Out) -> None:
+    assert main(["memory", "export-lora", "--user", "Ada", str(tmp_path / "lora")]) == 2
+    assert "this memory is empty" in capsys.readouterr().err
+    assert not (tmp_path / "lora").exists()
+
+
+def test_the_models_are_listed_and_nothing_is_downloaded(settings: Settings, capsys: Out) -> None:
+    assert main(["models", "--json"]) == 0
+    listed = {line["name"]: line for line in json.loads(capsys.readouterr().out)}
+    assert listed["embedded"]["is_present"] is listed[settings.model]["is_present"] is True
+    assert listed["mistral-7b"]["is_present"] is False
+    assert [name for name, line in listed.items() if line["is_configured"]] == [settings.model]
+    assert main(["models"]) == 0
+    assert f"* {settings.model} (here)" in capsys.readouterr().out
+
+
+def test_the_doctor_says_how_large_the_model_and_a_memory_are(settings: Settings, capsys: Out) -> None:
+    code = main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {"device", "memory", "processor", "4 bit", "disk", "model", "generator"} <= set(found)
+    assert "0.1M parameters" in found["model"]["found"]
+    assert found["a person's memory"]["found"].startswith("2.0 KiB")  # 2 targets, R 16, 4 bytes
+    assert code == any(finding["problem"] for finding in found.values())
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_doctor_says_what_is_missing(capsys: Out) -> None:
+    assert main(["doctor", "--model", "mistral-7b"]) == 1
+    printed = capsys.readouterr().out
+    assert "mistralai/Mistral-7B-Instruct-v0.2  <- it is not on this machine" in printed
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--model", "mistral-7b"], "not in the local cache"),
+        (["--model", "somebody/some-model"], "--generator"),
+        (["--model", "somebody/some-model", "--generator", "somebody/some-generator"], "not in the local"),
+        (["--generator", "nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_a_model_that_is_not_there_is_one_clear_line(flags: list[str], said: str, capsys: Out) -> None:
+    assert main(["chat", "--user", "Ada", *flags]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_memory_of_another_generator_is_read_anew(settings: Settings, tmp_path: Path, capsys: Out) -> None:
+    other = write_tiny_model(tmp_path / "other", seed=7) / "generator"
+    rows = []
+    for flags in ([], ["--generator", str(other)]):
+        assert main(["ask", "--user", "Ada", "hello", *flags]) == 0
+        capsys.readouterr()
+        assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
+        rows.append(json.loads(capsys.readouterr().out))
+    before, after = rows
+    assert after["generator"] == Generator.from_pretrained(other).fingerprint != before["generator"]
+    assert (after["turns"], after["unread"]) == (len(SESSION) // 2 + 2, 0)
+    assert after["revision"] > before["revision"]
