@@ -5,7 +5,8 @@ Per target module, h the input of the decoder layer that owns it:
     x = RMSNorm(h)      k_t = A2 x_(t - key_shift)      v_t = A3 x_t      S += sum_t mask_t * k_t^T v_t
 
 With `key_shift` 1 the key comes from the token before, so that the memory is an associative table of what
-follows what.
+follows what. Two things may be added: the token's own part of its key, k_t += A4 x_t, and a weight of each
+token, mask_t * sigmoid(g x_t + c).
 
 Knows nothing of the language model but the names and sizes of its target modules.
 Shapes: N rows, T tokens, D hidden size, R state size. Sources: arXiv 2411.05877; README.md beside this file.
@@ -34,6 +35,7 @@ from memory.state import MemoryState
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FORMAT = "remanence-generator-1"
+OPEN = 4.0  # where the gates begin: 0.98 of every token
 
 
 class GeneratorMismatch(ValueError):
@@ -45,23 +47,33 @@ class GeneratorUnavailable(ValueError):
 
 
 class TargetMaps(nn.Module):
-    """The learned maps of one target: the norm of h, A1, A2, A3 and B."""
+    """The learned maps of one target: the norm of h, A1, A2, A3 and B; A4, g and c where they are wanted."""
 
-    def __init__(self, target: Target, state_size: int) -> None:
+    def __init__(self, target: Target, config: GeneratorConfig) -> None:
         super().__init__()
+        state_size = config.state_size
+        self.key_shift = config.key_shift
         self.norm = nn.Parameter(torch.ones(target.hidden_size))
         self.a1 = nn.Parameter(torch.randn(state_size, target.in_features) * target.in_features**-0.5)
         self.a2 = nn.Parameter(torch.randn(state_size, target.hidden_size) * target.hidden_size**-0.5)
         self.a3 = nn.Parameter(torch.randn(state_size, target.hidden_size) * target.hidden_size**-0.5)
         # small, not zero: a zero B gives the other maps no gradient
         self.b = nn.Parameter(torch.randn(target.out_features, state_size) * 0.3 * state_size**-0.5)
+        # both begin as if they were not there
+        self.a4 = nn.Parameter(torch.zeros(state_size, target.hidden_size)) if config.own_key else None
+        self.gate = nn.Parameter(torch.zeros(target.hidden_size)) if config.gate else None
+        self.gate_bias = nn.Parameter(torch.tensor([OPEN])) if config.gate else None
 
-    def outer_products(self, hidden: Tensor, mask: Tensor, key_shift: int) -> Tensor:
+    def outer_products(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Return the sum over tokens of k^T v, `[N, R, R]`, of `hidden` `[N, T, D]` under `mask` `[N, T]`."""
         x = nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
         keys, values = x @ self.a2.T, x @ self.a3.T  # [N, T, R]
-        if key_shift:
-            keys = nn.functional.pad(keys, (0, 0, key_shift, 0))[:, :-key_shift]
+        if self.key_shift:
+            keys = nn.functional.pad(keys, (0, 0, self.key_shift, 0))[:, : -self.key_shift]
+        if self.a4 is not None:
+            keys = keys + x @ self.a4.T
+        if self.gate is not None:
+            mask = mask * torch.sigmoid(x @ self.gate + self.gate_bias)
         return keys.mT @ (values * mask.unsqueeze(-1))
 
 
@@ -71,7 +83,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        self.maps = nn.ModuleList(TargetMaps(t, config.state_size) for t in config.targets)
+        self.maps = nn.ModuleList(TargetMaps(t, config) for t in config.targets)
 
     def _pairs(self) -> list[tuple[Target, TargetMaps]]:
         return [
@@ -102,8 +114,7 @@ class Generator(nn.Module):
             mask: 1 where the token counts, 0 where it is only context, `[N, T]`.
         """
         weight = mask.float()
-        shift = self.config.key_shift
-        return {t.name: maps.outer_products(hidden[t.layer], weight, shift) for t, maps in self._pairs()}
+        return {t.name: maps.outer_products(hidden[t.layer], weight) for t, maps in self._pairs()}
 
     @torch.no_grad()
     def fold(self, state: MemoryState, hidden: Mapping[int, Tensor], mask: Tensor) -> MemoryState:

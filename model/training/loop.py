@@ -138,7 +138,9 @@ def build_models(
     )
     targets = attention_output_targets(network)
     return network, Generator(
-        GeneratorConfig(targets, config.state_size, config.state_size, passes=config.passes)
+        GeneratorConfig(
+            targets, config.state_size, config.state_size, own_key=True, gate=True, passes=config.passes
+        )
     )
 
 
@@ -199,7 +201,8 @@ class Training:
 
         Raises:
             FileNotFoundError: a file of the training data is not there.
-            ValueError: `start` is of a model of other sizes; only its state may be smaller.
+            ValueError: `start` is of a model of other sizes; only its state may be smaller, and its generator
+                without own keys or gates.
         """
         self.config = config
         self.out = out
@@ -227,7 +230,14 @@ class Training:
 
     def _take(self, network: LlamaForCausalLM, generator: Generator) -> None:
         size = generator.config.state_size
-        wanted = replace(self.generator.config, state_size=size, rank=size)
+        ours = self.generator.config
+        wanted = replace(
+            ours,
+            state_size=size,
+            rank=size,
+            own_key=generator.config.own_key and ours.own_key,
+            gate=generator.config.gate and ours.gate,
+        )
         if (
             generator.config != wanted
             or size > self.config.state_size

@@ -1,6 +1,7 @@
 """The generator against a slow reference: the paper's sum, token by token."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memory.config import GeneratorConfig, Target
-from memory.generator import Generator, GeneratorMismatch, GeneratorUnavailable, TargetMaps
+from memory.generator import OPEN, Generator, GeneratorMismatch, GeneratorUnavailable, TargetMaps
 
 WIDTH, SIZE = 12, 8
 TARGETS = (Target("layers.0.o_proj", 0, WIDTH, 10, 14), Target("layers.1.o_proj", 1, WIDTH, 10, 14))
@@ -30,23 +31,42 @@ def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int)
     total = torch.zeros(SIZE, SIZE, dtype=torch.float64)
     rows = [h.double() / (h.double().square().mean() + 1e-6).sqrt() * maps.norm.double() for h in hidden]
     for t, counts in enumerate(mask):
-        if counts and t - key_shift >= 0:
-            key, value = maps.a2.double() @ rows[t - key_shift], maps.a3.double() @ rows[t]
-            total += torch.outer(key, value)
+        if not counts:
+            continue
+        before = rows[t - key_shift] if t >= key_shift else torch.zeros(WIDTH, dtype=torch.float64)
+        key, value, weight = maps.a2.double() @ before, maps.a3.double() @ rows[t], 1.0
+        if maps.a4 is not None:
+            key = key + maps.a4.double() @ rows[t]
+        if maps.gate is not None and maps.gate_bias is not None:
+            weight = 1 / (1 + math.exp(-(maps.gate.double() @ rows[t] + maps.gate_bias.double()).item()))
+        total += weight * torch.outer(key, value)
     return total
 
 
-@pytest.mark.parametrize("key_shift", [0, 1])
+@pytest.mark.parametrize(
+    "options", [{"key_shift": 0}, {"key_shift": 1}, {"key_shift": 1, "own_key": True, "gate": True}]
+)
 @pytest.mark.parametrize("num_tokens", [1, 7, 63])
-def test_fold_is_the_sum_over_the_tokens_that_count(num_tokens: int, key_shift: int) -> None:
-    generator, hidden = some_generator(key_shift=key_shift), some_hidden(num_tokens)
+def test_fold_is_the_sum_over_the_tokens_that_count(num_tokens: int, options: dict[str, int]) -> None:
+    generator, hidden = some_generator(**options), some_hidden(num_tokens)
+    for name, parameter in generator.named_parameters():
+        if "gate" in name or "a4" in name:  # which begin without effect
+            torch.nn.init.normal_(parameter)
     mask = [t % 3 != 1 for t in range(num_tokens)]
     state = generator.fold(generator.empty_state(), hidden, torch.tensor(mask))
     assert state.num_tokens == sum(mask)
     for target, maps in zip(TARGETS, generator.maps, strict=True):
         assert isinstance(maps, TargetMaps)
-        expected = slow_sum(maps, hidden[target.layer], mask, key_shift).float()
+        expected = slow_sum(maps, hidden[target.layer], mask, options["key_shift"]).float()
         torch.testing.assert_close(state.sums[target.name], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_own_key_and_a_gate_begin_as_if_they_were_not_there() -> None:
+    plain, more = some_generator(), some_generator(own_key=True, gate=True)
+    hidden, mask = some_hidden(20), torch.ones(20, dtype=torch.bool)
+    for target in TARGETS:
+        sums = [g.fold(g.empty_state(), hidden, mask).sums[target.name] for g in (plain, more)]
+        torch.testing.assert_close(sums[1], torch.sigmoid(torch.tensor(OPEN)) * sums[0])
 
 
 def test_fold_leaves_the_state_it_was_given_as_it_was() -> None:
