@@ -1,4 +1,4 @@
-"""`remanence train`: making the model that ships."""
+"""`remanence train`: making the model that ships, and generators for other models."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import random
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -47,6 +47,68 @@ def embedded(
     except (OSError, ValueError) as exc:
         raise BadRequest(f"The training cannot go on: {exc}.") from exc
     print(f"The trained model is in {training.result}.")
+
+
+@train_commands.command()
+def generator(
+    base: Annotated[
+        str, typer.Option(help="'embedded', a model folder or a Hugging Face name; it is not changed.")
+    ],
+    data: Annotated[
+        list[Path], typer.Option(help="JSONL file of dialogues, passages or people; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoints and the result.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps in all.")] = 2000,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a step, in each process.")] = 8,
+    state_size: Annotated[
+        int, typer.Option(min=1, help="R; a person's memory is R x R for each layer.")
+    ] = 256,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Most directions of an adapter; without it, R.")
+    ] = None,
+    reading: Annotated[
+        Literal["independent", "sequential"], typer.Option(help="sequential reads under the memory so far.")
+    ] = "independent",
+    quantize: Annotated[Literal["auto", "nf4", "none"], typer.Option(help="auto: nf4 on a GPU.")] = "auto",
+    device: Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 1,
+) -> None:
+    """Train a memory generator for a frozen base, or go on from the last checkpoint in OUT.
+
+    The result is OUT/generator, a folder that --generator takes. On many GPUs: accelerate launch -m app train
+    generator ... with the same options.
+    """
+    import torch
+
+    from app.errors import translated
+    from app.transcript import read_jsonl
+    from model.base import BaseModel
+    from model.training.generator import GeneratorTraining, Training
+    from model.training.samples import sample_of
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
+    samples = []
+    for file in data:
+        for where, record in read_jsonl(file):
+            try:
+                samples.append(sample_of(record))
+            except ValueError as exc:
+                raise BadRequest(f"{where}: {exc}.") from exc
+    if quantize == "auto" and not (torch.cuda.is_available() and device != "cpu"):
+        quantize = "none"
+    settings = GeneratorTraining(
+        steps=steps, batch=batch, state_size=state_size, rank=rank or state_size, reading=reading,
+        checkpointing=checkpointing, seed=seed,
+    )  # fmt: skip
+    with translated():
+        lm = BaseModel.load(base, quantize, device)
+        try:
+            training = Training(lm, samples, out, settings)
+            training.run()
+        except (OSError, ValueError) as exc:
+            raise BadRequest(f"The generator cannot be trained: {exc}.") from exc
+    print(f"The trained generator is in {training.result}.")
 
 
 @train_commands.command()

@@ -56,7 +56,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
 
 
 def _bitsandbytes() -> Finding:
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     name = f"bitsandbytes {version('bitsandbytes')}"
     try:

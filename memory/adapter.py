@@ -76,7 +76,7 @@ class Adapter:
                     " load the model without quantisation to merge into it"
                 )
         for name, module in modules.items():
-            weight: Tensor = module.weight
+            weight = module.get_parameter("weight")
             update = self.updates[name].scale * self.delta(name)
             weight += update.to(weight)
 

@@ -72,7 +72,7 @@ class TargetMaps(nn.Module):
             keys = nn.functional.pad(keys, (0, 0, self.key_shift, 0))[:, : -self.key_shift]
         if self.a4 is not None:
             keys = keys + x @ self.a4.T
-        if self.gate is not None:
+        if self.gate is not None and self.gate_bias is not None:
             mask = mask * torch.sigmoid(x @ self.gate + self.gate_bias)
         return keys.mT @ (values * mask.unsqueeze(-1))
 

@@ -77,7 +77,7 @@ def attention_output_targets(network: nn.Module) -> tuple[Target, ...]:
 
 
 @torch.no_grad()
-def _attention_output(network: nn.Module, first_layer: nn.Module) -> str:
+def _attention_output(network: Any, first_layer: nn.Module) -> str:
     """Return the path within a layer of what ends its attention: the first linear module
     that sees other tokens.
 

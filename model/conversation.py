@@ -3,10 +3,11 @@
 Both use the tokenizer's own chat template, so that what is read looks like what the model was trained on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from memory.config import GeneratorConfig
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
@@ -65,7 +66,23 @@ def fold(
     Raises:
         GeneratorMismatch: `state` was made by another generator.
     """
-    passes, size = generator.config.passes, generator.config.window_tokens
+    for token_ids, is_read in chunks(lm, generator.config, context, exchange, roles):
+        state = lm.read(token_ids, state, generator, is_read)
+    return state
+
+
+def chunks(
+    lm: BaseModel,
+    config: GeneratorConfig,
+    context: Sequence[Exchange],
+    exchange: Exchange,
+    roles: Literal["user", "both"] = "user",
+) -> Iterator[tuple[list[int], list[bool]]]:
+    """Yield what the model passes over to read one finished turn: tokens, and which of them count.
+
+    Args: as of `fold`.
+    """
+    passes, size = config.passes, config.window_tokens
     seen, spans = _spans(lm, [*context[-READ_CONTEXT_EXCHANGES:], exchange])
     *earlier, (message, reply) = spans
     seen += [token for said, replied in earlier for token in said * passes + replied]
@@ -73,10 +90,8 @@ def fold(
     for start in range(0, len(new), size):
         window = new[start : start + size]
         unread = seen[-READ_CONTEXT_TOKENS:] + window * (passes - 1)
-        is_read = [False] * len(unread) + [True] * len(window)
-        state = lm.read(unread + window, state, generator, is_read)
+        yield unread + window, [False] * len(unread) + [True] * len(window)
         seen += window
-    return state
 
 
 def _spans(

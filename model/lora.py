@@ -58,7 +58,7 @@ def save_lora(adapter: Adapter, lm: BaseModel, folder: Path, dtype: torch.dtype 
     )
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "adapter_model.safetensors")
-    config.save_pretrained(folder)
+    config.save_pretrained(str(folder))
     return rank
 
 

@@ -3,10 +3,12 @@
 | file | what it holds |
 |---|---|
 | `kinds/*.toml` | kinds of personal facts: how people say them, how they ask about them |
+| `scenes/*.toml` | stretches of chat that mention facts in passing, and what may be asked about them |
 | `values.py` | open-vocabulary values for those facts |
 | `people.py` | made-up people: sessions that hold facts, and questions about them |
 | `corpus.py` | dialogues and stories read from the data folder |
 | `episodes.py` | people and text as batches of tokens |
 | `tokenizer.py` | the tokenizer and the chat template |
 | `loop.py` | the training itself |
+| `samples.py`, `generator.py` | apart from all that: the training of a generator for any frozen base |
 """

@@ -24,8 +24,12 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
-        """Take one step along the orthogonalised momentum of every matrix that has a gradient."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step along the orthogonalised momentum of every matrix that has a gradient.
+
+        Args:
+            closure: None; schedulers and accelerate pass it on.
+        """
         for group in self.param_groups:
             shaped: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:

@@ -1,0 +1,128 @@
+"""Training a generator for a frozen base: it learns, it can be resumed, and the base stays as it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from memory.generator import Generator
+from model.base import BaseModel
+from model.conversation import Exchange, fold, prompt_ids
+from model.training.generator import GeneratorTraining, Training
+from model.training.samples import UNKNOWN, Sample, sample_of
+
+NAMES = ["Biscuit", "Lisbon", "welder", "sister", "park", "ball", "dog", "home"]
+SMALL = GeneratorTraining(
+    steps=6, batch=4, state_size=16, rank=16, num_questions=1, warmup_steps=2, held_out=0.1,
+    validation_steps=100, checkpoint_steps=3,
+)  # fmt: skip
+
+
+def samples() -> list[Sample]:
+    """What each of many people's two words were, which nothing but the memory can know."""
+    return [
+        Sample((Exchange(f"It is {a} and {b}, number {i}.", ""),), (("What is it?", f"{a} and {b}"),))
+        for i, (a, b) in enumerate((a, b) for a in NAMES for b in NAMES)
+    ]
+
+
+@pytest.fixture
+def lm(tiny_model: Path) -> BaseModel:
+    return BaseModel.load(tiny_model, quantize="none", device="cpu")
+
+
+def test_200_steps_make_answers_likelier_with_memory_than_without(lm: BaseModel, tmp_path: Path) -> None:
+    """And likelier than with somebody else's memory: it is not only a manner of speaking that is learned."""
+    settings = GeneratorTraining(
+        steps=200, batch=8, state_size=16, rank=16, num_questions=1, held_out=0.2,
+        learning_rate=1e-2, matrix_learning_rate=3e-2, validation_steps=1000, checkpoint_steps=1000,
+    )  # fmt: skip
+    lm.network.lm_head.weight *= 10.0  # fresh from its random beginnings a model can be sure of nothing
+    before = {name: weight.clone() for name, weight in lm.network.state_dict().items()}
+    training = Training(lm, samples(), tmp_path, settings)
+    training.run()
+    losses = training.validate()
+    assert losses["memory"] < losses["none"] - 1.0
+    assert losses["memory"] < losses["other_memory"] - 1.0
+    for name, weight in lm.network.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+    card = (training.result / "README.md").read_text()
+    assert str(losses["memory"]) in card
+    generator = Generator.from_pretrained(training.result)
+    lm.require_fit(generator)
+    state = fold(lm, generator, generator.empty_state(), [], samples()[0].exchanges[0])
+    adapted = lm.logits(prompt_ids(lm, [], "What is it?", 0), generator.adapter(state))
+    assert bool(adapted.isfinite().all())
+
+
+@pytest.mark.parametrize("reading", ["independent", "sequential"])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
+    lm: BaseModel, tmp_path: Path, reading: str
+) -> None:
+    settings = GeneratorTraining(**{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "reading": reading})
+    talk = Sample((Exchange("My dog is Biscuit.", "Nice."), Exchange("I live in Lisbon.", "Lovely.")), ())
+    told = [*samples(), talk]
+    whole = Training(lm, told, tmp_path / "whole", settings)
+    whole.run()
+    stopped = Training(lm, told, tmp_path / "stopped", settings)
+
+    def stop_after_it() -> None:
+        Training._checkpoint(stopped)
+        raise KeyboardInterrupt
+
+    stopped._checkpoint = stop_after_it  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    resumed = Training(lm, told, tmp_path / "stopped", settings)
+    resumed.run()
+    assert resumed.step == settings.steps
+    for name, weight in whole.generator.state_dict().items():
+        torch.testing.assert_close(resumed.generator.state_dict()[name], weight, msg=name)
+
+
+def test_checkpointing_changes_memory_and_time_but_not_the_result(tiny_model: Path, tmp_path: Path) -> None:
+    weights = []
+    for checkpointing in (False, True):
+        settings = GeneratorTraining(
+            **{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "checkpointing": checkpointing}
+        )
+        fresh = BaseModel.load(tiny_model, quantize="none", device="cpu")
+        training = Training(fresh, samples(), tmp_path / str(checkpointing), settings)
+        assert fresh.network.is_activation_checkpointing == checkpointing
+        training.run()
+        weights.append(training.generator.state_dict())
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_a_training_of_other_sizes_is_not_gone_on_with(lm: BaseModel, tmp_path: Path) -> None:
+    Training(lm, samples(), tmp_path, SMALL).run()
+    other = GeneratorTraining(**{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "state_size": 8})
+    with pytest.raises(ValueError, match="state_size"):
+        Training(lm, samples(), tmp_path, other).run()
+
+
+def test_the_three_shapes_of_records_become_samples() -> None:
+    dialogue = {"turns": [{"speaker": "a", "text": "Hi."}, {"speaker": "b", "text": "Hello."}]}
+    assert sample_of(dialogue) == Sample((Exchange("Hi.", "Hello."),), ())
+    passage = {"passage": "The fox ran.", "questions": [{"q": "Who ran?", "a": "the fox"}]}
+    assert sample_of(passage) == Sample((Exchange("The fox ran.", ""),), (("Who ran?", "the fox"),))
+    messages = [
+        {"role": "assistant", "content": "Welcome!"},
+        {"role": "user", "content": "I am Ada."},
+        {"role": "assistant", "content": "Hello."},
+    ]
+    person = {"sessions": [messages], "questions": [{"q": "Where do I live?", "a": None}]}
+    assert sample_of(person) == Sample((Exchange("I am Ada.", "Hello."),), (("Where do I live?", UNKNOWN),))
+
+
+@pytest.mark.parametrize("record", [[], {}, {"passage": " "}, {"sessions": [["x"]]}, {"turns": 3}, "text"])
+def test_a_record_that_is_none_of_them_is_refused(record: object) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        sample_of(json.loads(json.dumps(record)))
+
+
+def test_too_few_samples_are_refused(lm: BaseModel, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected samples"):
+        Training(lm, samples()[:1], tmp_path, SMALL)
