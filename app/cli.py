@@ -390,7 +390,9 @@ def _print(about: dict[str, Any], as_json: bool) -> None:
 @eval_commands.command()
 def recall(
     file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one person a line.")],
-    methods: Annotated[str, typer.Option(help="Which to compare, with commas between.")] = "memory,none",
+    methods: Annotated[
+        str, typer.Option(help="Which to compare, with commas between: memory, none, history.")
+    ] = "memory,none",
     limit: Annotated[int | None, typer.Option(min=1, help="How many people at most.")] = None,
     replies: Annotated[Path | None, typer.Option(help="JSONL file to write every reply to.")] = None,
     as_json: AsJson = False,
@@ -417,6 +419,41 @@ def recall(
         print(json.dumps({method: asdict(of_method) for method, of_method in scores.items()}))
     else:
         Console().print(*(_table(method, of_method) for method, of_method in scores.items()))
+
+
+@eval_commands.command()
+def recognise(
+    file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one person and ten sentences a line.")],
+    methods: Annotated[
+        str, typer.Option(help="Which to compare, with commas between: memory, none, history.")
+    ] = "memory,none,history",
+    limit: Annotated[int | None, typer.Option(min=1, help="How many people at most.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+    generator: GeneratorName = None,
+) -> None:
+    """Tell a memory about people, and see whether it takes the sentence about each for the likeliest."""
+    from app.recall import Examination, parse_methods
+    from app.recognition import ranked_first, read_choices
+    from app.wiring import load_model
+
+    settings = _settings(data=data, model=model, generator=generator)
+    chosen = parse_methods(methods)
+    choices = read_choices(file, settings.max_message_chars, limit)
+    right = dict.fromkeys(chosen, 0)
+    with _progress() as progress:
+        lm, maker = load_model(settings)
+        examination = Examination(lm, maker, settings)
+        for choice in progress.track(choices, description="choosing"):
+            for method in chosen:
+                right[method] += ranked_first(examination, lm, choice, method)
+    found = {method: {"n": len(choices), "accuracy": right[method] / len(choices)} for method in chosen}
+    if as_json:
+        print(json.dumps(found))
+        return
+    for method, figures in found.items():
+        print(f"{method}: {figures['accuracy']:.3f} of {figures['n']}")
 
 
 @contextmanager

@@ -1,8 +1,15 @@
 """`eval recall`: tell a memory about people, ask it, and count what comes back.
 
 Every person starts with an empty memory, which reads their sessions turn by turn exactly as a chat would;
-every question is then asked in a session of its own. There is no database: the states live here. The
-metrics are those of SQuAD 1.1 (Rajpurkar et al., arXiv 1606.05250): lower case, no punctuation, no
+every question is then asked in a session of its own. There is no database: the states live here.
+
+| method | what the model has to answer with |
+|---|---|
+| memory | the adapter of the person's memory |
+| none | nothing: the base alone |
+| history | no adapter, and everything that was said in the prompt, as far back as it fits |
+
+The metrics are those of SQuAD 1.1 (Rajpurkar et al., arXiv 1606.05250): lower case, no punctuation, no
 articles, single spaces, then words compared.
 """
 
@@ -28,7 +35,7 @@ from model.base import BaseModel
 from model.conversation import Exchange, fold, prompt_ids
 from model.generation import Sampling, stream
 
-Method = Literal["memory", "none"]
+Method = Literal["memory", "none", "history"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 # The ways to say that one was never told, after the text is lower case and its apostrophes are gone.
@@ -175,7 +182,7 @@ def parse_methods(text: str) -> tuple[Method, ...]:
     """Return the methods named in `text`, with commas between; raises BadRequest for another name."""
     names = dict.fromkeys(name.strip() for name in text.split(","))
     if unknown := [name for name in names if name not in METHODS]:
-        raise BadRequest(f"--methods takes {' and '.join(METHODS)}, got {unknown[0]!r}.")
+        raise BadRequest(f"--methods takes {', '.join(METHODS)}, got {unknown[0]!r}.")
     return tuple(method for method in METHODS if method in names)
 
 
@@ -222,21 +229,35 @@ class Examination:
     def ask(self, person: Person, methods: Sequence[Method]) -> Iterator[Outcome]:
         """Yield the outcome of every question of `person` under every method."""
         for method in methods:
-            adapter = self._generator.adapter(self._listen(person)) if method == "memory" else None
+            adapter, window = self.memory_and_window(person.sessions, method)
             for question in person.questions:
-                yield self._ask(person, method, question, adapter)
+                yield self._ask(person, method, question, adapter, window)
 
-    def _listen(self, person: Person) -> MemoryState:
+    def memory_and_window(
+        self, sessions: Sequence[Sequence[Exchange]], method: Method
+    ) -> tuple[Adapter | None, list[Exchange]]:
+        """Return what `method` gives the model of `sessions`: an adapter, and exchanges to go on from."""
+        adapter = self._generator.adapter(self._listen(sessions)) if method == "memory" else None
+        return adapter, [e for session in sessions for e in session] if method == "history" else []
+
+    def _listen(self, sessions: Sequence[Sequence[Exchange]]) -> MemoryState:
         state = self._generator.empty_state()
-        for session in person.sessions:
+        for session in sessions:
             for i, exchange in enumerate(session):
                 context = session[max(0, i - CONTEXT_TURNS) : i]
                 roles = self._settings.memory_roles
                 state = fold(self._lm, self._generator, state, context, exchange, roles=roles)
         return state
 
-    def _ask(self, person: Person, method: Method, question: Question, adapter: Adapter | None) -> Outcome:
+    def _ask(
+        self,
+        person: Person,
+        method: Method,
+        question: Question,
+        adapter: Adapter | None,
+        window: Sequence[Exchange],
+    ) -> Outcome:
         started = time.perf_counter()
-        token_ids = prompt_ids(self._lm, [], question.text, self._settings.window_tokens)
+        token_ids = prompt_ids(self._lm, window, question.text, self._lm.context_tokens)
         reply = "".join(stream(self._lm, token_ids, adapter, self._sampling))
         return Outcome(person.id, method, question, reply, len(token_ids), time.perf_counter() - started)

@@ -78,7 +78,7 @@ class Adapter:
         for name, module in modules.items():
             weight = module.get_parameter("weight")
             update = self.updates[name].scale * self.delta(name)
-            weight += update.to(weight)
+            weight.add_(update.to(weight))
 
     @property
     def num_bytes(self) -> int:

@@ -47,6 +47,16 @@ def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_
     return best[-room:]
 
 
+def message_ids(lm: BaseModel, window: Sequence[Exchange], text: str) -> tuple[list[int], list[int]]:
+    """Return the tokens before a message of the person, of as much of `window` as fits, and the message's."""
+    for start in range(len(window) + 1):
+        before = _exchange_ids(lm, window[start:])
+        said = _exchange_ids(lm, window[start:], text)[len(before) :]
+        if len(before) + len(said) <= lm.context_tokens:
+            break
+    return before, said
+
+
 def fold(
     lm: BaseModel,
     generator: Generator,

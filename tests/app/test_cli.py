@@ -416,3 +416,28 @@ def test_a_memory_of_another_generator_is_read_anew(settings: Settings, tmp_path
     assert after["generator"] == Generator.from_pretrained(other).fingerprint != before["generator"]
     assert (after["turns"], after["unread"]) == (len(SESSION) // 2 + 2, 0)
     assert after["revision"] > before["revision"]
+
+
+def test_a_generator_is_trained_for_a_base_and_used_with_it(
+    settings: Settings, tmp_path: Path, capsys: Out
+) -> None:
+    lines = [
+        {"passage": f"My dog is number {i}.", "questions": [{"q": "Which number?", "a": str(i)}]}
+        for i in range(30)
+    ]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "run"
+    train = ["train", "generator", "--base", settings.model, "--data", str(data), "--out", str(out)]
+    assert main([*train, "--steps", "2", "--batch", "2", "--state-size", "8"]) == 0
+    assert "The trained generator is in" in capsys.readouterr().out
+    assert (out / "generator" / "README.md").is_file()
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text(json.dumps(SESSION) + "\n")
+    with_it = ["--generator", str(out / "generator")]
+    assert main(["import", "--user", "Ada", str(alone), *with_it]) == 0
+    assert main(["ask", "--user", "Ada", "hello", *with_it]) == 0
+    data.write_text('{"passage": "x", "questions": []}\n{"text": "x"}\n')
+    capsys.readouterr()
+    assert main(train) == 2
+    assert "data.jsonl, line 2" in capsys.readouterr().err

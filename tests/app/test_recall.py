@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from app import recall
+from app import recall, recognition
 from app.chat import Chat
+from app.cli import main
 from app.errors import BadRequest, NotFound
 from app.recall import Examination, Outcome, Question, parse_methods, read_people, report, score
+from app.recognition import Choice, likelihood, ranked_first, read_choices
 from app.settings import Settings
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
+from model.conversation import Exchange, message_ids
 from storage.store import Store
 
 PERSON = {
@@ -161,12 +165,27 @@ def test_an_examined_memory_is_the_one_a_chat_would_have(
     assert set(outcomes[0].line()) == {"id", "method", "q", "a", "kind", "reply", "prompt_tokens"}
 
 
+def test_the_history_is_in_the_prompt_and_only_there(
+    tmp_path: Path, loaded: tuple[BaseModel, Generator], settings: Settings
+) -> None:
+    file = tmp_path / "people.jsonl"
+    file.write_text(json.dumps(PERSON))
+    [person] = read_people(file, settings.max_message_chars)
+    examination = Examination(*loaded, settings)
+    adapter, window = examination.memory_and_window(person.sessions, "history")
+    assert adapter is None
+    assert [e.user for e in window] == ["My dog is called Biscuit.", "I live in Lisbon."]
+    without, with_history = (next(examination.ask(person, (m,))).prompt_tokens for m in ("none", "history"))
+    assert with_history > without + 10
+
+
 def test_methods_are_named_with_commas_between() -> None:
     """In any order, each once."""
     assert parse_methods("memory,none") == parse_methods("none, memory,none") == ("memory", "none")
     assert parse_methods("none") == ("none",)
-    for unknown in ("", "history", "memory,history"):
-        with pytest.raises(BadRequest, match="memory and none"):
+    assert parse_methods("history") == ("history",)
+    for unknown in ("", "retrieval", "memory,retrieval"):
+        with pytest.raises(BadRequest, match="memory, none, history"):
             parse_methods(unknown)
 
 
@@ -203,3 +222,51 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     """It is named."""
     with pytest.raises(NotFound, match="people"):
         read_people(tmp_path / "people.jsonl", 100)
+
+
+def test_a_sentence_is_as_likely_as_its_tokens_one_after_the_other(
+    loaded: tuple[BaseModel, Generator],
+) -> None:
+    lm, generator = loaded
+    window = [Exchange("I live in Lisbon.", "Ah.")]
+    before, said = message_ids(lm, window, "My dog is Biscuit.")
+    for adapter in (None, generator.adapter(lm.read(said, generator.empty_state(), generator))):
+        total = 0.0
+        for i in range(1, len(said)):
+            last = lm.logits(before + said[:i], adapter)[-1]
+            total += torch.log_softmax(last, -1)[said[i]].item()
+        assert likelihood(lm, adapter, window, "My dog is Biscuit.") == pytest.approx(
+            total / (len(said) - 1), rel=1e-4
+        )
+
+
+def test_the_likeliest_sentence_is_chosen(
+    loaded: tuple[BaseModel, Generator], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognition, "likelihood", lambda _lm, _adapter, _window, text: len(text))
+    examination = Examination(*loaded, settings)
+    right, wrong = (Choice("p", (), ("I run.", "I keep eleven bees.", "No."), answer) for answer in (1, 0))
+    assert ranked_first(examination, loaded[0], right, "none")
+    assert not ranked_first(examination, loaded[0], wrong, "none")
+
+
+CHOICE = {"id": "p1", "sessions": PERSON["sessions"], "candidates": ["I run.", "I have a dog."], "answer": 1}
+
+
+def test_choices_are_made_by_every_method(tmp_path: Path, settings: Settings, capsys: Any) -> None:
+    file = tmp_path / "choices.jsonl"
+    file.write_text(json.dumps(CHOICE))
+    assert main(["eval", "recognise", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["memory", "none", "history"]
+    assert all(figures["n"] == 1 and figures["accuracy"] in (0.0, 1.0) for figures in found.values())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"answer": 2}, {"candidates": ["only one"]}, {"sessions": 3}, {"id": None}]
+)
+def test_choices_that_are_none_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    file = tmp_path / "choices.jsonl"
+    file.write_text(json.dumps(CHOICE | wrong))
+    with pytest.raises(BadRequest, match=r"choices\.jsonl, line 1"):
+        read_choices(file, 100)

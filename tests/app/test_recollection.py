@@ -217,6 +217,27 @@ def test_a_memory_made_otherwise_is_read_anew(
     assert again.state.to_bytes() == before.state.to_bytes()
 
 
+def test_the_old_memory_is_kept_until_the_one_of_another_generator_is_whole(
+    store: Store, loaded: Loaded, ada: UserRow
+) -> None:
+    lm, generator = loaded
+    old = Recollector(store, lm, generator).catch_up(ada)
+    other = Recollector(store, lm, Generator(generator.config))
+    progress: list[int] = []
+
+    def lose_power_after_two(num_turns: int) -> None:
+        progress.append(num_turns)
+        if num_turns == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        other.catch_up(ada, lose_power_after_two)
+    assert row(store, ada).payload == old.state.to_bytes()
+    other.catch_up(ada, progress.append)
+    assert progress == [1, 2, 1, 2, 3]
+    assert row(store, ada).payload != old.state.to_bytes()
+
+
 def test_what_is_forgotten_while_it_is_read_does_not_come_back(
     store: Store, loaded: Loaded, ada: UserRow
 ) -> None:
