@@ -61,6 +61,8 @@ GeneratorName = Annotated[
     str | None, typer.Option("--generator", help="Folder or name; without it, the model's own.")
 ]
 User = Annotated[str, typer.Option(help="Name of the person.")]
+Methods = Annotated[str, typer.Option(help="Which to compare, with commas between: memory, none, history.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="How many people at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -390,10 +392,8 @@ def _print(about: dict[str, Any], as_json: bool) -> None:
 @eval_commands.command()
 def recall(
     file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one person a line.")],
-    methods: Annotated[
-        str, typer.Option(help="Which to compare, with commas between: memory, none, history.")
-    ] = "memory,none",
-    limit: Annotated[int | None, typer.Option(min=1, help="How many people at most.")] = None,
+    methods: Methods = "memory,none",
+    limit: Limit = None,
     replies: Annotated[Path | None, typer.Option(help="JSONL file to write every reply to.")] = None,
     as_json: AsJson = False,
     data: Data = None,
@@ -424,10 +424,8 @@ def recall(
 @eval_commands.command()
 def recognise(
     file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one person and ten sentences a line.")],
-    methods: Annotated[
-        str, typer.Option(help="Which to compare, with commas between: memory, none, history.")
-    ] = "memory,none,history",
-    limit: Annotated[int | None, typer.Option(min=1, help="How many people at most.")] = None,
+    methods: Methods = "memory,none,history",
+    limit: Limit = None,
     as_json: AsJson = False,
     data: Data = None,
     model: Model = None,

@@ -69,6 +69,7 @@ def generator(
     reading: Annotated[
         Literal["independent", "sequential"], typer.Option(help="sequential reads under the memory so far.")
     ] = "independent",
+    window_tokens: Annotated[int, typer.Option(min=1, help="Most tokens that are read at once.")] = 256,
     quantize: Annotated[Literal["auto", "nf4", "none"], typer.Option(help="auto: nf4 on a GPU.")] = "auto",
     device: Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")] = "auto",
     checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
@@ -98,9 +99,15 @@ def generator(
     if quantize == "auto" and not (torch.cuda.is_available() and device != "cpu"):
         quantize = "none"
     settings = GeneratorTraining(
-        steps=steps, batch=batch, state_size=state_size, rank=rank or state_size, reading=reading,
-        checkpointing=checkpointing, seed=seed,
-    )  # fmt: skip
+        steps=steps,
+        batch=batch,
+        state_size=state_size,
+        rank=rank or state_size,
+        reading=reading,
+        window_tokens=window_tokens,
+        checkpointing=checkpointing,
+        seed=seed,
+    )
     with translated():
         lm = BaseModel.load(base, quantize, device)
         try:

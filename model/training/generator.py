@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ from model.training.samples import Sample
 
 log = logging.getLogger(__name__)
 
-Chunk = tuple[list[int], list[bool]]  # tokens, and which of them are read
-Predicted = tuple[list[int], list[bool]]  # tokens, and which of them are to be predicted
+Row = tuple[list[int], list[bool]]  # tokens, and which of them are read, or are to be predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,11 @@ class GeneratorTraining:
         batch: samples in a step, in each process.
         state_size, rank, reading, key_shift: of the generator; its normalisation is Newton-Schulz, whose
             gradient is bounded where singular values meet.
-        most_tokens: where a predicted row is cut.
+        window_tokens: most tokens that are read at once, and in an answer.
         num_questions: asked of a sample in a step.
         learning_rate, matrix_learning_rate: peaks, of AdamW for vectors and of Muon for matrices.
-        held_out: share of the samples that is never trained on, and most of them that are measured.
+        held_out: share of the samples with questions that is never trained on; at most `most_held_out` of
+            them are measured.
         checkpointing: compute activations again in the backward pass rather than keep them.
     """
 
@@ -65,7 +65,7 @@ class GeneratorTraining:
     rank: int = 256
     reading: Reading = "independent"
     key_shift: int = 1
-    most_tokens: int = 256
+    window_tokens: int = 256
     num_questions: int = 3
     learning_rate: float = 1e-3
     matrix_learning_rate: float = 2e-3
@@ -140,19 +140,19 @@ class Training:
         """Prepare a training in the folder `out`.
 
         Raises:
-            ValueError: there are too few samples, or none has a question.
+            ValueError: too few samples have questions.
             ModelUnavailable: the base has no attention outputs to adapt.
         """
         self.lm, self.out, self.settings = lm, out, settings
-        shuffled = sorted(
-            samples, key=lambda s: random.Random(f"{settings.seed}/{s.exchanges[0].user}").random()
-        )
-        num_held_out = max(1, round(settings.held_out * len(shuffled)))
-        self.held_out, self.samples = shuffled[:num_held_out], shuffled[num_held_out:]
-        if not self.samples or not any(s.questions for s in self.held_out):
+        asked = [s for s in samples if s.questions]
+        random.Random(settings.seed).shuffle(asked)
+        num_held_out = max(1, round(settings.held_out * len(asked)))
+        self.held_out = asked[:num_held_out]
+        self.samples = asked[num_held_out:] + [s for s in samples if not s.questions]
+        if not self.held_out or not self.samples:
             raise ValueError(
-                f"expected samples with questions, enough to hold {settings.held_out:.0%} of them out,"
-                f" got {len(samples)}, and {sum(bool(s.questions) for s in samples)} with questions"
+                f"expected samples with questions, some to train on, {settings.held_out:.0%} to measure,"
+                f" got {len(asked)} with questions of {len(samples)}"
             )
         out.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(cpu=lm.device.type == "cpu")
@@ -161,8 +161,9 @@ class Training:
             attention_output_targets(lm.network),
             settings.state_size,
             min(settings.rank, settings.state_size),
-            reading=settings.reading,
             key_shift=settings.key_shift,
+            reading=settings.reading,
+            window_tokens=settings.window_tokens,
         )
         if settings.checkpointing:
             lm.network.train()  # transformers looks at this; nothing is trained but the generator
@@ -233,43 +234,36 @@ class Training:
 
     def _batch(self, samples: Sequence[Sample], rng: random.Random) -> tuple[list[Rows], Rows]:
         """Return what is read of `samples`, chunk by chunk, and what is predicted under their adapters."""
-        reads: list[list[tuple[int, Chunk]]] = []
-        predicted: list[tuple[int, Predicted]] = []
+        reads: list[list[tuple[int, Row]]] = []
+        predicted: list[tuple[int, Row]] = []
         for number, sample in enumerate(samples):
-            # the end of a dialogue without questions is kept back, to be predicted
-            exchanges = sample.exchanges
-            cut = (
-                len(exchanges) if sample.questions or len(exchanges) < 2 else rng.randrange(1, len(exchanges))
-            )
-            read, rest = exchanges[:cut], exchanges[cut:]
-            for index, chunk in enumerate(self._chunks(read)):
+            windows = list(self._chunks(sample.exchanges))
+            # without questions, what follows some window is kept back, to be predicted
+            cut = len(windows) if sample.questions or len(windows) == 1 else rng.randrange(1, len(windows))
+            for index, window in enumerate(windows[:cut]):
                 if index == len(reads):
                     reads.append([])
-                reads[index].append((number, chunk))
-            again = self._rows_of(rng.choice(read))
-            predicted += [(number, row) for row in again[:1]]
-            predicted += [(number, row) for exchange in rest[:1] for row in self._rows_of(exchange)[:1]]
+                reads[index].append((number, window))
+            ids, is_read = rng.choice(windows[:cut])
+            again = [token for token, counts in zip(ids, is_read, strict=True) if counts]
+            predicted.append((number, (again, [True] * len(again))))
+            predicted += [(number, window) for window in windows[cut : cut + 1]]
             questions = rng.sample(sample.questions, min(len(sample.questions), self.settings.num_questions))
             predicted += [(number, self._answer_row(q, a)) for q, a in questions]
         return [self._padded(rows) for rows in reads], self._padded(predicted)
 
-    def _chunks(self, exchanges: Sequence[Exchange]) -> Iterator[Chunk]:
+    def _chunks(self, exchanges: Sequence[Exchange]) -> Iterator[Row]:
         for i, exchange in enumerate(exchanges):
             yield from chunks(self.lm, self.generator.config, exchanges[:i], exchange)
 
-    def _rows_of(self, exchange: Exchange) -> list[Predicted]:
-        """Return the words of the person in an exchange as rows predicted from nothing before them."""
-        once = replace(self.generator.config, passes=1, window_tokens=self.settings.most_tokens)
-        return list(chunks(self.lm, once, [], exchange))
-
-    def _answer_row(self, question: str, answer: str) -> Predicted:
-        prompt = prompt_ids(self.lm, [], question, max_window_tokens=0)[-self.settings.most_tokens :]
-        reply = self.lm.tokenizer.encode(answer, add_special_tokens=False)[: self.settings.most_tokens]
+    def _answer_row(self, question: str, answer: str) -> Row:
+        prompt = prompt_ids(self.lm, [], question, max_window_tokens=0)[-self.settings.window_tokens :]
+        reply = self.lm.tokenizer.encode(answer, add_special_tokens=False)[: self.settings.window_tokens]
         if self.lm.tokenizer.eos_token_id is not None:
             reply = [*reply, self.lm.tokenizer.eos_token_id]
         return prompt + reply, [False] * len(prompt) + [True] * len(reply)
 
-    def _padded(self, rows: Sequence[tuple[int, Predicted]]) -> Rows:
+    def _padded(self, rows: Sequence[tuple[int, Row]]) -> Rows:
         longest = max(len(ids) for _, (ids, _) in rows)
         tokens = torch.zeros(len(rows), longest, dtype=torch.int64)
         counts = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -283,7 +277,7 @@ class Training:
     def validate(self) -> dict[str, float]:
         """Return the loss of a token of the answers to held-out questions: with the memory of what was read,
         without one, and with that of something else, which shows what of the gain is a manner of speaking."""
-        asked = [s for s in self.held_out if s.questions][: self.settings.most_held_out]
+        asked = self.held_out[: self.settings.most_held_out]
         learner: Learner = self.accelerator.unwrap_model(self.learner)
         losses: dict[str, list[float]] = {"memory": [], "none": [], "other_memory": []}
         adapters = []
@@ -312,7 +306,7 @@ class Training:
         if not marks:
             return
         newest = max(marks, key=lambda mark: int(mark["step"]))
-        for key in ("state_size", "rank", "reading", "key_shift", "seed"):
+        for key in ("state_size", "rank", "reading", "key_shift", "window_tokens", "seed"):
             if newest[key] != getattr(self.settings, key):
                 raise ValueError(
                     f"{self.out} holds a training with {key} {newest[key]}: choose another folder"

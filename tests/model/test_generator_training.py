@@ -13,8 +13,13 @@ from model.training.generator import GeneratorTraining, Training
 from model.training.samples import UNKNOWN, Sample, sample_of
 
 NAMES = ["Biscuit", "Lisbon", "welder", "sister", "park", "ball", "dog", "home"]
+# without questions: what follows is predicted
+LONGER = [
+    Sample((Exchange("My dog is Biscuit.", "Nice."), Exchange("I live in Lisbon.", "Lovely.")), ()),
+    Sample((Exchange(" ".join(NAMES * 9), ""),), ()),
+] * 8
 SMALL = GeneratorTraining(
-    steps=6, batch=4, state_size=16, rank=16, num_questions=1, warmup_steps=2, held_out=0.1,
+    steps=6, batch=4, state_size=16, window_tokens=24, rank=16, num_questions=1, warmup_steps=2, held_out=0.1,
     validation_steps=100, checkpoint_steps=3,
 )  # fmt: skip
 
@@ -61,8 +66,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
     lm: BaseModel, tmp_path: Path, reading: str
 ) -> None:
     settings = GeneratorTraining(**{**{f: getattr(SMALL, f) for f in SMALL.__slots__}, "reading": reading})
-    talk = Sample((Exchange("My dog is Biscuit.", "Nice."), Exchange("I live in Lisbon.", "Lovely.")), ())
-    told = [*samples(), talk]
+    told = [*samples(), *LONGER]
     whole = Training(lm, told, tmp_path / "whole", settings)
     whole.run()
     stopped = Training(lm, told, tmp_path / "stopped", settings)
