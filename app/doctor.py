@@ -71,30 +71,37 @@ def _bitsandbytes() -> Finding:
 
 def _model(settings: Settings, pair: Pair) -> Iterator[Finding]:
     folder = model_folder(pair)
-    if folder is None:
-        yield Finding("model", pair.model, "it is not on this machine; starting with it downloads it")
+    absent = None if folder else "it is not on this machine; starting with it downloads it"
+    parameters = _num_parameters(folder) if folder else pair.num_parameters
+    if not parameters:
+        yield Finding("model", pair.model, absent)
     else:
-        parameters = _num_parameters(folder)
-        if settings.quantize != "none":
-            each = NF4_BYTES
-        else:
-            each = HALF_BYTES if torch.cuda.is_available() else FLOAT_BYTES
-        needed = int(parameters * each)
+        needed = int(parameters * _bytes_each(settings))
         room = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else _free_memory()
-        problem = f"it needs {_size(needed)}, and {_size(room)} are free" if needed > room else None
-        yield Finding("model", f"{pair.model}, {parameters / 1e6:,.1f}M parameters, {_size(needed)}", problem)
+        short = f"it needs {_size(needed)}, and {_size(room)} are free" if needed > room else None
+        about = f"{pair.model}, {parameters / 1e6:,.1f}M parameters, {_size(needed)}"
+        yield Finding("model", about, " and ".join(filter(None, (short, absent))) or None)
+    state_bytes = pair.state_bytes
     if cached_folder(pair.generator) is None:
         yield Finding("generator", pair.generator, "it is not on this machine")
-        return
-    try:
-        config = Generator.from_pretrained(pair.generator).config
-    except GeneratorUnavailable as exc:
-        yield Finding("generator", pair.generator, str(exc))
-        return
-    state = 4 * config.state_size**2 * len(config.targets)
-    about = f"{pair.generator}, {len(config.targets)} targets, R {config.state_size}, {config.reading}"
-    yield Finding("generator", about)
-    yield Finding("a person's memory", f"{_size(state)}, however much is said")
+    else:
+        try:
+            config = Generator.from_pretrained(pair.generator).config
+        except GeneratorUnavailable as exc:
+            yield Finding("generator", pair.generator, str(exc))
+            return
+        state_bytes = 4 * config.state_size**2 * len(config.targets)
+        about = f"{pair.generator}, {len(config.targets)} targets, R {config.state_size}, {config.reading}"
+        yield Finding("generator", about)
+    if state_bytes:
+        yield Finding("a person's memory", f"{_size(state_bytes)}, however much is said")
+
+
+def _bytes_each(settings: Settings) -> float:
+    """Return what one weight takes as `settings` load the model."""
+    if settings.quantize != "none":
+        return NF4_BYTES
+    return HALF_BYTES if torch.cuda.is_available() else FLOAT_BYTES
 
 
 def _num_parameters(folder: Path) -> int:

@@ -21,10 +21,17 @@ from model.base import EMBEDDED
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A base model and the generator made for it, each a folder or a hub name."""
+    """A base model and the generator made for it, each a folder or a hub name.
+
+    Attributes:
+        num_parameters: of the base; 0 where only its files could tell.
+        state_bytes: of a person's memory; 0 where only the generator could tell.
+    """
 
     model: str
     generator: str
+    num_parameters: int = 0
+    state_bytes: int = 0
 
 
 PRESETS = {
@@ -32,6 +39,8 @@ PRESETS = {
     "mistral-7b": Pair(
         "mistralai/Mistral-7B-Instruct-v0.2",
         "generative-adaptor/Generative-Adapter-Mistral-7B-Instruct-v0.2",
+        num_parameters=7_241_732_096,
+        state_bytes=32 * 1024 * 1024 * 4,  # layers, R, R, float32
     ),
 }
 

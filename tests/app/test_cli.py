@@ -382,7 +382,9 @@ def test_the_doctor_says_how_large_the_model_and_a_memory_are(settings: Settings
 def test_the_doctor_says_what_is_missing(capsys: Out) -> None:
     assert main(["doctor", "--model", "mistral-7b"]) == 1
     printed = capsys.readouterr().out
-    assert "mistralai/Mistral-7B-Instruct-v0.2  <- it is not on this machine" in printed
+    assert "7,241.7M parameters" in printed
+    assert "it is not on this machine; starting with it downloads it" in printed
+    assert "a person's memory: 128.0 MiB" in printed
 
 
 @pytest.mark.usefixtures("settings")
