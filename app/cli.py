@@ -361,11 +361,12 @@ def doctor(
     as_json: AsJson = False, data: Data = None, model: Model = None, generator: GeneratorName = None
 ) -> int:
     """Say what this machine can run, how large the model and a person's memory are, and what is wrong."""
-    from app import doctor as examination
+    from app.doctor import examine
 
-    findings = examination.examine(_settings(data=data, model=model, generator=generator))
+    findings = examine(_settings(data=data, model=model, generator=generator))
     if as_json:
-        print(examination.as_json(findings))
+        about = {f.subject: {"found": f.found, "problem": f.problem} for f in findings}
+        print(json.dumps(about, ensure_ascii=False))
     else:
         for finding in findings:
             print(

@@ -6,14 +6,11 @@ import random
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from app.errors import BadRequest
-
-if TYPE_CHECKING:
-    from model.conversation import Exchange
 
 train_commands = typer.Typer(help="Train models.", no_args_is_help=True)
 
@@ -34,7 +31,7 @@ def embedded(
     """
     from model.training.loop import Training, TrainingConfig
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
+    _log_to_the_terminal()
     usual = TrainingConfig()
     config = replace(usual, steps=steps or usual.steps, seed=usual.seed if seed is None else seed)
     try:
@@ -88,7 +85,7 @@ def generator(
     from model.training.generator import GeneratorTraining, Training
     from model.training.samples import sample_of
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
+    _log_to_the_terminal()
     samples = []
     for file in data:
         for where, record in read_jsonl(file):
@@ -138,9 +135,7 @@ def people(
             for number in range(count):
                 # training seeds its steps with numbers: none of these people was in it
                 person = made_up.draw(random.Random(f"people/{number}"), facts, num_questions=6)
-                sessions = [
-                    [message for e in session for message in _messages(e)] for session in person.sessions
-                ]
+                sessions = [[m for e in session for m in e.messages] for session in person.sessions]
                 questions = [{"q": q.text, "a": q.value, "kind": "made_up"} for q in person.questions]
                 lines.write(
                     json.dumps({"id": f"m{number}", "sessions": sessions, "questions": questions}) + "\n"
@@ -150,8 +145,6 @@ def people(
     print(f"{count} people are in {out}.")
 
 
-def _messages(exchange: "Exchange") -> list[dict[str, str]]:
-    return [
-        {"role": "user", "content": exchange.user},
-        {"role": "assistant", "content": exchange.assistant},
-    ]
+def _log_to_the_terminal() -> None:
+    """Print what a training logs: its steps are its result as long as it runs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)

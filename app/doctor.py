@@ -1,6 +1,5 @@
 """What this machine can run, how large it will be, and what is wrong; nothing is loaded or downloaded."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -135,10 +134,3 @@ def _size(num_bytes: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
-
-
-def as_json(findings: list[Finding]) -> str:
-    """Return the findings as one JSON object."""
-    return json.dumps(
-        {f.subject: {"found": f.found, "problem": f.problem} for f in findings}, ensure_ascii=False
-    )

@@ -17,12 +17,12 @@ import re
 import string
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from app.errors import BadRequest, NotFound
 from app.recollection import CONTEXT_TURNS
@@ -35,6 +35,7 @@ from model.base import BaseModel
 from model.conversation import Exchange, fold, prompt_ids
 from model.generation import Sampling, stream
 
+T = TypeVar("T")
 Method = Literal["memory", "none", "history"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -193,13 +194,22 @@ def read_people(path: Path, max_message_chars: int, limit: int | None = None) ->
         NotFound: there is no such file.
         BadRequest: it is not a recall file, or holds nobody; the message says where.
     """
+    return read_lines(path, lambda where, value: _person(where, value, max_message_chars), limit)
+
+
+def read_lines(path: Path, parse: Callable[[str, Any], T], limit: int | None) -> list[T]:
+    """Return what `parse` makes of the place and the value of each line, of at most `limit` lines.
+
+    Raises:
+        NotFound: there is no such file.
+        BadRequest: it cannot be read, or holds nobody.
+    """
     if not path.is_file():
         raise NotFound(f"There is no file {path}.")
-    lines = islice(read_jsonl(path), limit)
-    people = [_person(where, value, max_message_chars) for where, value in lines]
-    if not people:
+    found = [parse(where, value) for where, value in islice(read_jsonl(path), limit)]
+    if not found:
         raise BadRequest(f"{path} holds nobody to ask.")
-    return people
+    return found
 
 
 def _person(where: str, value: Any, max_message_chars: int) -> Person:

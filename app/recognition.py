@@ -6,15 +6,14 @@ the person might say next, by the mean log-likelihood of its tokens, under the m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from app.errors import BadRequest, NotFound
-from app.recall import Examination, Method
-from app.transcript import exchanges, read_jsonl
+from app.errors import BadRequest
+from app.recall import Examination, Method, read_lines
+from app.transcript import exchanges
 from memory.adapter import Adapter
 from model.base import BaseModel
 from model.conversation import Exchange, message_ids
@@ -37,12 +36,7 @@ def read_choices(path: Path, max_message_chars: int, limit: int | None = None) -
         NotFound: there is no such file.
         BadRequest: it holds something else, or nothing; the message says where.
     """
-    if not path.is_file():
-        raise NotFound(f"There is no file {path}.")
-    found = [_choice(where, value, max_message_chars) for where, value in islice(read_jsonl(path), limit)]
-    if not found:
-        raise BadRequest(f"{path} holds nothing to choose from.")
-    return found
+    return read_lines(path, lambda where, value: _choice(where, value, max_message_chars), limit)
 
 
 def _choice(where: str, value: Any, max_message_chars: int) -> Choice:

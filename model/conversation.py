@@ -24,6 +24,11 @@ class Exchange:
     user: str
     assistant: str
 
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The turn as chat templates and files have it."""
+        return [{"role": "user", "content": self.user}, {"role": "assistant", "content": self.assistant}]
+
 
 def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_tokens: int) -> list[int]:
     """Return the tokens of a prompt: the newest exchanges that fit, the person's message, and the opening of
@@ -129,13 +134,10 @@ def _num_later_tokens(lm: BaseModel, text: str) -> int:
 
 
 def _messages(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None) -> list[dict[str, str]]:
-    messages = []
-    for exchange in exchanges:
-        messages.append({"role": "user", "content": _plain(lm, exchange.user)})
-        messages.append({"role": "assistant", "content": _plain(lm, exchange.assistant)})
+    messages = [message for exchange in exchanges for message in exchange.messages]
     if text is not None:
-        messages.append({"role": "user", "content": _plain(lm, text)})
-    return messages
+        messages.append({"role": "user", "content": text})
+    return [{**message, "content": _plain(lm, message["content"])} for message in messages]
 
 
 def _plain(lm: BaseModel, text: str) -> str:

@@ -208,13 +208,15 @@ class Training:
             self.step += 1
             if self.step % 10 == 0:
                 self._report(loss=round(loss, 3), s=round(time.monotonic() - started, 1))
-            if self.step % self.settings.validation_steps == 0 or self.step == self.settings.steps:
+            if self.step % self.settings.validation_steps == 0 and self.step < self.settings.steps:
                 self._report(**self.validate())
             if self.step % self.settings.checkpoint_steps == 0:
                 self._checkpoint()
         if self.accelerator.is_main_process:
+            figures = self.validate()
+            self._report(**figures)
             self.generator.save_pretrained(self.result)
-            (self.result / "README.md").write_text(self._card(self.validate()), encoding="utf-8")
+            (self.result / "README.md").write_text(self._card(figures), encoding="utf-8")
 
     def _report(self, **figures: float) -> None:
         if self.accelerator.is_main_process:

@@ -78,10 +78,9 @@ class TrainingConfig:
     tokenizer_people: int = 15_000
 
     def mixture(self, step: int) -> Mixture:
-        """Return what a step is made of: facts grow in number, reconstruction fades once recall is there."""
+        """Return what a step is made of; the facts of a person grow in number."""
         done = step / self.steps
         facts = (1, 5) if done < 0.3 else (2, 7) if done < 0.7 else (2, 9)
-        reconstructed = 0.25
         return Mixture(
             self.people,
             self.stories,
@@ -89,7 +88,7 @@ class TrainingConfig:
             facts,
             self.num_questions,
             self.num_retellings,
-            reconstructed,
+            reconstructed=0.25,
         )
 
     def rate(self, step: int) -> float:
