@@ -13,99 +13,51 @@ import logging
 import threading
 import time
 from collections import abc
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from itertools import chain, count
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from app.errors import BadRequest, NotFound, RemanenceError, translated
+from app.forgetting import Receipt, Selection, forget
 from app.recollection import MemoryFigures, OnTurn, Recollector, exchange_of, saved_memory
+from app.reply import Answer, Reply
 from app.settings import Settings
-from app.transcript import check_message
+from app.transcript import check_message, session_name
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange, prompt_ids
 from model.generation import Sampling, stream
 from model.lora import save_lora
-from storage.store import NameTaken, SessionRow, Store, TurnRow, UserRow
+from storage.rows import NameTaken, SessionRow, TurnRow, UserRow
+from storage.store import Store
 from storage.tables import Status
 
 log = logging.getLogger(__name__)
 
 # Turns of the running session that are fetched for a prompt, which repeats those that fit.
 WINDOW_TURNS = 32
-# A session without a name is called by the beginning of its first message.
-SESSION_NAME_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a finished reply was.
+class Said:
+    """A message of a person: where, and whether memory answers it and reads it.
 
     Attributes:
-        turn: as it is stored; its status says whether it was stopped.
-        prompt_tokens: length of the prompt.
-        seconds: from the question to the last word.
-        memory: what memory had read when it answered; this turn is read after that.
+        session: None for one that begins when the turn is stored, under `session_name` if it is given.
+        instead_of: the turn that it replaces.
     """
 
-    turn: TurnRow
-    prompt_tokens: int
-    seconds: float
-    memory: MemoryFigures
-
-    def summary(self) -> dict[str, Any]:
-        """Return what the API and `ask --json` say of it."""
-        return {
-            "reply": self.turn.reply_text,
-            "prompt_tokens": self.prompt_tokens,
-            "memory": asdict(self.memory),
-            "seconds": round(self.seconds, 3),
-        }
-
-
-class Reply(Iterator[str]):
-    """A reply as it is made: pieces of text, then `result`.
-
-    Closing it early stores what was shown, marked as stopped. One that was never begun leaves nothing.
-    """
-
-    def __init__(self, pieces: abc.Generator[str, None, Answer]) -> None:
-        self._pieces = pieces
-        self._answer: Answer | None = None
-
-    def __next__(self) -> str:
-        try:
-            return next(self._pieces)
-        except StopIteration as end:
-            self._answer = end.value or self._answer
-            raise
-
-    def close(self) -> None:
-        """End the reply here, if it has not ended; what was shown is stored."""
-        try:
-            self._pieces.throw(GeneratorExit)
-        except StopIteration as end:
-            self._answer = end.value
-        except GeneratorExit:
-            # never begun, or ended before
-            pass
-
-    @property
-    def result(self) -> Answer:
-        """What came of it, once it is exhausted or closed.
-
-        Raises:
-            ValueError: the reply has not ended, or was never begun.
-        """
-        if self._answer is None:
-            raise ValueError("expected a reply that has ended, got one that has not")
-        return self._answer
+    person: UserRow
+    session: SessionRow | None
+    session_name: str | None
+    text: str
+    in_memory: bool
+    instead_of: int | None
 
 
 class Chat:
@@ -129,6 +81,8 @@ class Chat:
         text: str,
         *,
         memory: bool = True,
+        instead_of: int | None = None,
+        temporary: Sequence[Exchange] | None = None,
         stop: threading.Event | None = None,
     ) -> Reply:
         """Return the reply to what `user` says; it is made and stored while it is iterated.
@@ -137,7 +91,11 @@ class Chat:
             user: name of somebody who exists.
             session: number or name of one of the person's sessions; a new name, or None, begins one.
             text: what the person says.
-            memory: False answers as the base model alone; the turn is stored and read all the same.
+            memory: False answers as the base model alone, and memory never reads the turn; so do the
+                switches of the person and of the session.
+            instead_of: number of a turn of the session that this one replaces, with all that came after it:
+                how a message is edited and a reply made again.
+            temporary: what was said before in a chat that is neither stored nor read, empty at its beginning.
             stop: when set, the reply ends at the next piece and is stored as it was shown.
 
         Raises:
@@ -148,59 +106,79 @@ class Chat:
         """
         person = self._person(user)
         check_message(text, self._settings.max_message_chars)
-        return Reply(
-            self._turn(
-                person,
-                self._session(person, session),
-                session if isinstance(session, str) else None,
-                text,
-                memory,
-                stop or threading.Event(),
-            )
+        where = self._session(person, session)
+        if instead_of is not None and (where is None or not self._is_in(where, instead_of)):
+            raise NotFound(f"The session has no turn number {instead_of}.")
+        said = Said(
+            person,
+            where,
+            session if isinstance(session, str) else None,
+            text,
+            memory and temporary is None and person.memory_on and (where is None or where.memory_on),
+            instead_of,
         )
+        return Reply(self._turn(said, temporary, stop or threading.Event()))
 
     def _turn(
-        self,
-        person: UserRow,
-        session: SessionRow | None,
-        name: str | None,
-        text: str,
-        memory: bool,
-        stop: threading.Event,
+        self, said: "Said", temporary: Sequence[Exchange] | None, stop: threading.Event
     ) -> abc.Generator[str, None, Answer]:
         started = time.perf_counter()
         shown: list[str] = []
-        status: Status = "stopped"
+        status: Status = "failed"
+        recollection = adapter = None
         with translated():
             # 1. memory has read everything said before, also what a crash or the turn just before left unread
-            recollection = self._recollector.catch_up(person)
-            adapter = self._recollector.adapter(person, recollection) if memory else None
+            if said.in_memory:
+                recollection = self._recollector.latest(said.person)
+                adapter = self._recollector.adapter(said.person, recollection)
             # 2. the prompt: the end of the running session and the message, nothing else
-            token_ids = prompt_ids(self._lm, self._window(session), text, self._settings.window_tokens)
+            window = self._window(said) if temporary is None else temporary
+            token_ids = prompt_ids(self._lm, window, said.text, self._settings.window_tokens)
             # 3. the reply
             try:
                 for piece in stream(self._lm, token_ids, adapter, self._sampling, stop):
                     shown.append(piece)
                     yield piece
-                if not stop.is_set():
-                    status = "complete"
+                status = "stopped" if stop.is_set() else "complete"
             except GeneratorExit:
                 # closed early: keep what was shown
-                pass
-            seconds = time.perf_counter() - started
-            # 4. the turn becomes true
-            session = session or self._begin_session(person, name, text)
-            turn = self._store.add_turn(person.id, session.id, text, "".join(shown), status)
+                status = "stopped"
+            finally:
+                # 4. the turn becomes true, also where the reply failed
+                seconds = time.perf_counter() - started
+                text = "".join(shown)
+                turn = self._store_turn(said, text, status) if temporary is None else None
         # 5. memory reads it, after the reply
-        self._read_later(person)
-        return Answer(turn, len(token_ids), seconds, recollection.figures)
+        if said.in_memory:
+            self._read_later(said.person)
+        figures = recollection.figures if recollection else None
+        return Answer(text, turn, len(token_ids), seconds, figures)
 
-    def _window(self, session: SessionRow | None) -> list[Exchange]:
-        if session is None:
+    def _store_turn(self, said: "Said", reply: str, status: Status) -> TurnRow:
+        session = said.session or self._begin_session(said.person, said.session_name, said.text)
+        return self._store.add_turn(
+            said.person.id,
+            session.id,
+            said.text,
+            reply,
+            status,
+            # what failed will be said again, and counts once
+            in_memory=said.in_memory and status != "failed",
+            instead_of=said.instead_of,
+        )
+
+    def _window(self, said: "Said") -> list[Exchange]:
+        if said.session is None:
             return []
-        turns = self._store.session_turns(session.user_id, session.id, limit=WINDOW_TURNS)
+        turns = self._store.session_turns(
+            said.person.id, said.session.id, before=said.instead_of, limit=WINDOW_TURNS
+        )
         # a turn that was stopped before its first word would teach the model to say nothing
-        return [exchange_of(t) for t in turns if t.reply_text]
+        return [exchange_of(t) for t in turns if t.reply_text and t.status != "failed"]
+
+    def _is_in(self, session: SessionRow, turn_id: int) -> bool:
+        turn = self._store.turn(session.user_id, turn_id)
+        return turn is not None and turn.session_id == session.id
 
     def _person(self, name: str) -> UserRow:
         person = self._store.find_user(name)
@@ -305,6 +283,52 @@ class Chat:
         return self._recollector.rebuild(self._person(user), on_turn).figures
 
     @translated()
+    def set_memory(self, user: str, on: bool, session: int | None = None) -> None:
+        """Switch memory on or off, for everything the person says or for one session; raises NotFound.
+
+        What is said while the person's memory is off is never read. A session that is left out is not read
+        while it is, what was read of it is read anew without it; switched on, it is taken in again.
+        """
+        person = self._person(user)
+        if session is None:
+            self._store.set_memory(person.id, on)
+            return
+        self._session(person, session)
+        self._store.set_session_memory(person.id, session, on)
+        self._read_later(person)
+
+    @translated()
+    def rename_session(self, user: str, session: int, name: str) -> SessionRow:
+        """Return the session under its new name; raises NotFound and BadRequest."""
+        return self._store.rename_session(self._person(user).id, session, name)
+
+    @translated()
+    def branch(self, user: str, turn: int) -> SessionRow:
+        """Return a new session that begins as that of `turn` did, through that turn; raises NotFound."""
+        person = self._person(user)
+        while True:
+            sessions = self._store.sessions(person.id)
+            last = self._store.turn(person.id, turn)
+            source = next((s.name for s in sessions if last and s.id == last.session_id), "")
+            with suppress(NameTaken):
+                return self._store.branch(person.id, turn, session_name(source, {s.name for s in sessions}))
+
+    @translated()
+    def forget(self, user: str, selection: Selection, on_turn: OnTurn | None = None) -> Receipt:
+        """Delete for good what `selection` names, and return what came of it; raises NotFound."""
+        return forget(self._store, self._recollector, self._person(user), selection, on_turn)
+
+    @translated()
+    def verify(self, user: str, on_turn: OnTurn | None = None) -> tuple[str, str]:
+        """Return the hash of the memory as it is, and of one that is read from the beginning beside it.
+
+        Raises:
+            NotFound: no such person.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        return self._recollector.verify(self._person(user), on_turn)
+
+    @translated()
     def export_lora(self, user: str, folder: Path, dtype: Literal["float32", "bfloat16"]) -> int:
         """Write the person's adapter into `folder` as a LoRA that peft and vLLM load, and return its rank.
 
@@ -350,10 +374,3 @@ class Chat:
         What is left unread is read at the next start, or when the memory is next used.
         """
         self._background.shutdown(wait=True, cancel_futures=True)
-
-
-def session_name(text: str, taken: Collection[str] = ()) -> str:
-    """Return a name for a session that begins with `text`, unlike all those in `taken`."""
-    words = "".join(c for c in " ".join(text.split()) if c.isprintable())
-    name = words[:SESSION_NAME_CHARS].strip() or "Chat"
-    return next(n for n in chain([name], (f"{name} ({i})" for i in count(2))) if n not in taken)

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from app.chat import Chat
     from app.recall import Method, MethodScores
     from app.recollection import MemoryFigures
-    from storage.store import Store, UserRow
+    from storage.rows import UserRow
+    from storage.store import Store
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True, highlight=False)
@@ -151,7 +152,7 @@ def chat(user: User, data: Data = None, model: Model = None, generator: Generato
                     for piece in reply:
                         print(piece, end="", flush=True)
                 print()
-                session = reply.result.turn.session_id
+                session = reply.result.session_id
             except BadRequest as error:
                 print(f"({error})")
         _settle(chat, person.name)
@@ -273,7 +274,7 @@ def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = 
             "revision": row.revision if row else 0,
             "turns": row.num_turns if row else 0,
             "tokens": row.num_tokens if row else 0,
-            "unread": store.count_turns(person.id) - (row.num_turns if row else 0),
+            "unread": store.count_memory_turns(person.id) - (row.num_turns if row else 0),
             "bytes": len(row.payload) if row else 0,
             "generator": row.generator if row else None,
             "base": row.base if row else None,
@@ -329,12 +330,8 @@ def reset(user: User, as_json: AsJson = False, data: Data = None, model: Model =
 
     with open_store(_settings(data=data, model=model)) as store:
         person = _existing(store, user)
-        about = {
-            "user": person.name,
-            "forgotten_sessions": len(store.sessions(person.id)),
-            "forgotten_turns": store.count_turns(person.id),
-        }
-        store.forget_everything(person.id)
+        gone = store.forget_everything(person.id)
+    about = {"user": person.name, "forgotten_sessions": gone.sessions, "forgotten_turns": gone.turns}
     _print(about, as_json)
 
 

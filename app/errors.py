@@ -65,10 +65,10 @@ TRANSLATIONS: dict[str, type[RemanenceError]] = {
     "model.base.ModelUnavailable": Unavailable,
     "model.lora.NothingToExport": BadRequest,
     "storage.database.StoreUnavailable": Unavailable,
-    "storage.store.BadName": BadRequest,
-    "storage.store.NameTaken": BadRequest,
-    "storage.store.StaleState": Unavailable,
-    "storage.store.UnknownRow": NotFound,
+    "storage.rows.BadName": BadRequest,
+    "storage.rows.NameTaken": BadRequest,
+    "storage.rows.StaleState": Unavailable,
+    "storage.rows.UnknownRow": NotFound,
 }
 
 

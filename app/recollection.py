@@ -1,12 +1,14 @@
 """Catching up: what a person said becomes what memory has read.
 
 Turns are the truth and the state row is a cache of them: it says through which turn it has read, what read
-it (the fingerprints of generator and base, and whose words count) and its own checksum. From that follows
-everything here:
+it (the fingerprints of generator and base, and whose words count), at which ledger, and its own checksum.
+From that follows everything here:
 
 - every turn after the row's is read once, in order, whenever the memory is next used, so a crash between
   storing a turn and reading it loses nothing and counts nothing twice;
-- a row of another generator or base is read anew from the first turn, without asking;
+- a row of another generator, base or ledger is read anew from the first turn, without asking. What is read
+  stands in a draft until it is whole, so that the old memory answers in the meantime and a reading that was
+  interrupted goes on where it was;
 - a damaged row is refused, not mended in passing: a disk or a program that alters bytes is something its
   owner must hear of. Nothing is lost by waiting: the turns hold everything, and `rebuild` reads them again.
 
@@ -20,7 +22,8 @@ import shlex
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.errors import MemoryDamaged
@@ -29,10 +32,15 @@ from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
 from model.base import BaseModel
 from model.conversation import Exchange, fold
-from storage.store import StaleState, StateRow, Store, TurnRow, UserRow
+from storage.rows import Reading, StaleState, StateRow, TurnRow, UserRow
+from storage.store import Store
 
 # Turns of a session that are fetched as the context of the next: more than READ_CONTEXT_TOKENS ever holds.
 CONTEXT_TURNS = 16
+# Turns after which a reading from the beginning is saved as a draft.
+DRAFT_TURNS = 64
+# Turns that a reply waits for; with more to read it answers with the memory that there is.
+PATIENCE_TURNS = 32
 # Adapters kept, of the people who spoke last.
 CACHED_ADAPTERS = 8
 
@@ -48,11 +56,13 @@ class MemoryFigures:
         revision: grows with every save, also over forgetting; 0 where nothing was ever saved.
         turns: how many turns are in it.
         tokens: how many of their tokens count.
+        unread: how many turns it has yet to read; where something was taken out of it, all of them.
     """
 
     revision: int
     turns: int
     tokens: int
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +97,52 @@ class Recollector:
             MemoryDamaged: the saved memory is not what was saved.
         """
         while True:
-            with self._locks[person.id]:
-                memory = self._saved(person)
-                try:
-                    return self._read_on(person, memory, on_turn or (lambda _num_turns: None))
-                except StaleState:
-                    row = self._store.state(person.id)
-                    if row is not None and row.revision == memory.figures.revision:
-                        # nobody was faster: turns that the row had read are gone, and so must it be
-                        self._store.delete_state(person.id)
+            with self._locks[person.id], suppress(StaleState):
+                return self._read_on(person, on_turn or (lambda _num_turns: None))
+
+    def latest(self, person: UserRow) -> Recollection:
+        """Return the memory to answer with: of everything said where that is soon read, else as it is saved.
+
+        Raises:
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        memory, is_current = self._saved(person)
+        after = memory.through_turn_id if is_current else 0
+        unread = self._store.count_memory_turns(person.id, after)
+        if unread <= PATIENCE_TURNS:
+            return self.catch_up(person)
+        return replace(memory, figures=replace(memory.figures, unread=unread))
 
     def rebuild(self, person: UserRow, on_turn: OnTurn | None = None) -> Recollection:
         """Read every turn of `person` again from the first, whatever was saved; the turns are not touched."""
         self._store.delete_state(person.id)
         return self.catch_up(person, on_turn)
+
+    def verify(self, person: UserRow, on_turn: OnTurn | None = None) -> tuple[str, str]:
+        """Return the digests of the memory as it is and of one that is read from the beginning beside it.
+
+        Raises:
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        while True:
+            ledger = self._store.ledger(person.id)
+            live = self.catch_up(person)
+            again = self._generator.empty_state()
+            through, num_turns = 0, 0
+            for turn in self._store.memory_turns(person.id):
+                if turn.id > live.through_turn_id:
+                    break
+                again = self._fold(again, turn)
+                through, num_turns = turn.id, num_turns + 1
+                (on_turn or (lambda _num_turns: None))(num_turns)
+            if (ledger, through) == (self._store.ledger(person.id), live.through_turn_id):
+                return live.state.digest, again.digest
+
+    def drop(self, person: UserRow) -> None:
+        """Forget the adapters that were made of the person's memory."""
+        with self._adapters_lock:
+            for key in [key for key in self._adapters if key[0] == person.id]:
+                del self._adapters[key]
 
     def adapter(self, person: UserRow, memory: Recollection) -> Adapter:
         """Return the adapter of `memory`, made once a revision."""
@@ -114,45 +156,74 @@ class Recollector:
                 self._adapters.popitem(last=False)
             return self._adapters[key]
 
-    def _saved(self, person: UserRow) -> Recollection:
-        """Return the saved memory, or the empty one where this generator and base have saved none."""
+    def _saved(self, person: UserRow) -> tuple[Recollection, bool]:
+        """Return the saved memory, and whether it is one to read on from.
+
+        It is the empty one where this generator and base have saved none.
+        """
+        ledger = self._store.ledger(person.id)
         saved = saved_memory(self._store, person)
         if saved is None:
-            return self._empty(revision=0)
+            return self._empty(revision=0), True
         row, state = saved
-        if (row.generator, row.base) != (self._generator.fingerprint, self._base):
-            return self._empty(row.revision)
-        return Recollection(
-            state, row.through_turn_id, MemoryFigures(row.revision, row.num_turns, row.num_tokens)
-        )
+        if not self._is_ours(row):
+            return self._empty(row.revision), False
+        return _recollection(row, state, row.revision), row.ledger == ledger
+
+    def _is_ours(self, reading: Reading) -> bool:
+        return (reading.generator, reading.base) == (self._generator.fingerprint, self._base)
 
     def _empty(self, revision: int) -> Recollection:
         return Recollection(self._generator.empty_state(), 0, MemoryFigures(revision, turns=0, tokens=0))
 
-    def _read_on(self, person: UserRow, memory: Recollection, on_turn: OnTurn) -> Recollection:
-        """Fold every turn after `memory` into it and save that, if there was any."""
-        state, through, num_turns = memory.state, memory.through_turn_id, memory.figures.turns
-        for turn in self._store.turns(person.id, after=through):
-            state = fold(
-                self._lm, self._generator, state, self._context(turn), exchange_of(turn), roles=self._roles
-            )
+    def _draft(self, person: UserRow, ledger: int, revision: int) -> Recollection:
+        """Return how far the next memory is, the empty one where it was not begun or cannot be used."""
+        with suppress(TypeError, ValueError):
+            draft = self._store.draft(person.id)
+            if draft is not None and self._is_ours(draft) and draft.ledger == ledger:
+                return _recollection(draft, _checked_state(draft), revision)
+        return self._empty(revision)
+
+    def _read_on(self, person: UserRow, on_turn: OnTurn) -> Recollection:
+        """Fold every turn that the saved memory lacks into it and save that, if there was any."""
+        # before the turns are read: what changes later makes the saving fail
+        ledger = self._store.ledger(person.id)
+        memory, is_current = self._saved(person)
+        revision = memory.figures.revision
+        begun = self._draft(person, ledger, revision)
+        if is_current and memory.through_turn_id >= begun.through_turn_id:
+            begun = memory
+        state, through, num_turns = begun.state, begun.through_turn_id, begun.figures.turns
+
+        def reading() -> Reading:
+            return self._reading(state, ledger, through, num_turns)
+
+        for turn in self._store.memory_turns(person.id, after=through):
+            state = self._fold(state, turn)
             through, num_turns = turn.id, num_turns + 1
             on_turn(num_turns)
-        if through == memory.through_turn_id:
+            if num_turns % DRAFT_TURNS == 0:
+                self._store.save_draft(person.id, reading())
+        if is_current and through == memory.through_turn_id:
             return memory
+        try:
+            row = self._store.save_state(person.id, revision, reading())
+        except StaleState:
+            saved = self._store.state(person.id)
+            if (self._store.ledger(person.id), saved.revision if saved else 0) == (ledger, revision):
+                # nobody was faster and nothing was forgotten: turns are gone that went another way
+                self._store.delete_state(person.id)
+            raise
+        return _recollection(row, state, row.revision)
+
+    def _fold(self, state: MemoryState, turn: TurnRow) -> MemoryState:
+        exchange = exchange_of(turn)
+        return fold(self._lm, self._generator, state, self._context(turn), exchange, roles=self._roles)
+
+    def _reading(self, state: MemoryState, ledger: int, through: int, num_turns: int) -> Reading:
         generator, base, payload = self._generator.fingerprint, self._base, state.to_bytes()
-        row = self._store.save_state(
-            person.id,
-            memory.figures.revision,
-            payload=payload,
-            checksum=row_checksum(payload, generator, base, through, num_turns, state.num_tokens),
-            generator=generator,
-            base=base,
-            through_turn_id=through,
-            num_turns=num_turns,
-            num_tokens=state.num_tokens,
-        )
-        return Recollection(state, through, MemoryFigures(row.revision, row.num_turns, row.num_tokens))
+        reading = Reading(payload, "", generator, base, ledger, through, num_turns, state.num_tokens)
+        return replace(reading, checksum=row_checksum(reading))
 
     def _context(self, turn: TurnRow) -> list[Exchange]:
         before = self._store.session_turns(turn.user_id, turn.session_id, before=turn.id, limit=CONTEXT_TURNS)
@@ -164,12 +235,11 @@ def exchange_of(turn: TurnRow) -> Exchange:
     return Exchange(turn.user_text, turn.reply_text)
 
 
-def row_checksum(
-    payload: bytes, generator: str, base: str, through_turn_id: int, num_turns: int, num_tokens: int
-) -> str:
+def row_checksum(reading: Reading) -> str:
     """Return the SHA-256 of all that a state row says, so that a wrong count is noticed like a wrong byte."""
-    about = [generator, base, through_turn_id, num_turns, num_tokens]
-    return hashlib.sha256(json.dumps(about).encode() + b"\n" + payload).hexdigest()
+    counts = [reading.ledger, reading.through_turn_id, reading.num_turns, reading.num_tokens]
+    about = [reading.generator, reading.base, *counts]
+    return hashlib.sha256(json.dumps(about).encode() + b"\n" + reading.payload).hexdigest()
 
 
 def saved_memory(store: Store, person: UserRow) -> tuple[StateRow, MemoryState] | None:
@@ -181,14 +251,21 @@ def saved_memory(store: Store, person: UserRow) -> tuple[StateRow, MemoryState] 
     try:
         # a value of the wrong sort already fails on its way out of the database
         row = store.state(person.id)
-        if row is None:
-            return None
-        about = (row.generator, row.base, row.through_turn_id, row.num_turns, row.num_tokens)
-        if row.checksum != row_checksum(row.payload, *about):
-            raise DamagedState("the checksum differs")
-        return row, MemoryState.from_bytes(row.payload)
+        return None if row is None else (row, _checked_state(row))
     except (TypeError, ValueError) as exc:
         raise MemoryDamaged(
             f"The saved memory of {person.name} is damaged; everything said is still stored,"
             f" and 'remanence memory rebuild --user {shlex.quote(person.name)}' reads it again."
         ) from exc
+
+
+def _checked_state(reading: Reading) -> MemoryState:
+    """Return the state of a row; raises DamagedState."""
+    if reading.checksum != row_checksum(reading):
+        raise DamagedState("the checksum differs")
+    return MemoryState.from_bytes(reading.payload)
+
+
+def _recollection(reading: Reading, state: MemoryState, revision: int) -> Recollection:
+    figures = MemoryFigures(revision, reading.num_turns, reading.num_tokens)
+    return Recollection(state, reading.through_turn_id, figures)

@@ -9,14 +9,16 @@ that says where.
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Collection, Iterator
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Any
 
 from app.errors import BadRequest, TooLong
 from model.conversation import Exchange
 
+# A session without a name is called by the beginning of its first message.
+SESSION_NAME_CHARS = 40
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -105,3 +107,10 @@ def _check_text(where: str, text: str, max_chars: int) -> None:
         raise TooLong(f"{where}A message may have {max_chars:,} characters, this one has {len(text):,}.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise BadRequest(f"{where}The message is not valid text.")
+
+
+def session_name(text: str, taken: Collection[str] = ()) -> str:
+    """Return a name for a session that begins with `text`, unlike all those in `taken`."""
+    words = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    name = words[:SESSION_NAME_CHARS].strip() or "Chat"
+    return next(n for n in chain([name], (f"{name} ({i})" for i in count(2))) if n not in taken)

@@ -10,7 +10,7 @@ take turns.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,22 @@ def empty_log(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         with told(engine), closing(engine.raw_connection()) as connection:
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def scrub(engine: Engine) -> None:
+    """Leave no deleted word in the database: pages are written anew, the write-ahead log is emptied.
+
+    On PostgreSQL the old versions of rows are removed; its own log keeps them for as long as it is kept.
+    While another process writes, SQLite's pages stay as they are: deleted content was overwritten with zeros
+    already.
+    """
+    with told(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if engine.dialect.name == "sqlite":
+            with suppress(DBAPIError):
+                connection.exec_driver_sql("VACUUM")
+        else:
+            connection.exec_driver_sql("VACUUM turns, sessions, states, drafts")
+    empty_log(engine)
 
 
 def _with_timeout(url: URL) -> URL:

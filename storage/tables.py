@@ -1,8 +1,11 @@
-"""The schema: people, sessions, turns and one memory state a person.
+"""The schema: people, sessions, turns, one memory state a person and the draft of the next.
 
 Turns are the truth; a state row is a cache of what was read from them. The keys hold three promises that no
 caller can break: a turn belongs to the person who owns its session, a position in a session is taken once,
 and no id is ever given twice, so that "read through turn N" keeps its meaning after turns are deleted.
+
+What was said is only ever added to. Everything else that may change what memory has read (deleting,
+replacing, leaving out a session) counts up the person's `ledger`; a state holds for the count it was made at.
 """
 
 from datetime import UTC, datetime
@@ -20,10 +23,12 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-Status = Literal["complete", "stopped"]
+Status = Literal["complete", "stopped", "failed"]
 
 MAX_NAME_CHARS = 64
 
@@ -71,6 +76,9 @@ class User(Table):
     name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
     # The last revision given to a state of this person; it outlives the state.
     last_revision: Mapped[int] = mapped_column(default=0)
+    # How often something already said was taken out of memory or put back.
+    ledger: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    memory_on: Mapped[bool] = mapped_column(default=True, server_default=true())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
@@ -88,17 +96,23 @@ class Session(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    memory_on: Mapped[bool] = mapped_column(default=True, server_default=true())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
 class Turn(Table):
-    """One finished exchange of a session."""
+    """One exchange of a session.
+
+    Memory reads it where `in_memory` (memory was on when it was said) and its session's memory is on. A copy,
+    in a branch, names the turn that it is a copy of and is itself never read.
+    """
 
     __tablename__ = "turns"
     __table_args__: Any = (
         UniqueConstraint("session_id", "position"),
         ForeignKeyConstraint(["session_id", "user_id"], ["sessions.id", "sessions.user_id"]),
         Index(None, "user_id", "id"),
+        Index(None, "copy_of"),
         {"sqlite_autoincrement": True},
     )
 
@@ -109,23 +123,37 @@ class Turn(Table):
     user_text: Mapped[str]
     reply_text: Mapped[str]
     status: Mapped[Status] = mapped_column(
-        Enum("complete", "stopped", name="status", native_enum=False, create_constraint=True)
+        Enum("complete", "stopped", "failed", name="status", native_enum=False, create_constraint=True)
     )
+    in_memory: Mapped[bool] = mapped_column(default=True, server_default=true())
+    copy_of: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class State(Table):
+class Read:
     """What was read from a person's turns, saved; `through_turn_id` may name a turn that is gone."""
-
-    __tablename__ = "states"
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     payload: Mapped[bytes]
     checksum: Mapped[str]
     generator: Mapped[str]
     base: Mapped[str]
+    ledger: Mapped[int] = mapped_column(server_default=text("0"))
     through_turn_id: Mapped[int]
     num_turns: Mapped[int]
     num_tokens: Mapped[int]
-    revision: Mapped[int]
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class State(Read, Table):
+    """The memory that answers."""
+
+    __tablename__ = "states"
+
+    revision: Mapped[int]
+
+
+class Draft(Read, Table):
+    """A memory that is being read anew, as far as it is; it replaces the state when it is whole."""
+
+    __tablename__ = "drafts"

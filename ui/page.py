@@ -16,9 +16,10 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from app.chat import Answer, Chat
+from app.chat import Chat
 from app.errors import RemanenceError
 from app.recollection import MemoryFigures
+from app.reply import Answer
 from app.server import signed_in
 from ui import texts
 from ui.login import login_page
@@ -168,8 +169,8 @@ class ChatPage:
                 for shown in throttled(reply):
                     yield gr.skip(), gr.skip(), [*said, _message("assistant", shown)], gr.skip()
             answer = reply.result
-            said = self._said(user, answer.turn.session_id)
-            sessions = self._sessions(user, answer.turn.session_id)
+            said = self._said(user, answer.session_id)
+            sessions = self._sessions(user, answer.session_id)
             yield gr.skip(), sessions, said, memory_text(answer.memory, answer) + texts.READING
             read = self._chat.settle(user)
             yield _ready(), gr.skip(), gr.skip(), memory_text(read, answer)
@@ -216,9 +217,12 @@ def throttled(pieces: Iterator[str]) -> Iterator[str]:
     yield shown
 
 
-def memory_text(memory: MemoryFigures, answer: Answer | None = None) -> str:
+def memory_text(memory: MemoryFigures | None, answer: Answer | None = None) -> str:
     """Return the line about the memory, and about the answer if there is one."""
-    line = texts.MEMORY.format(turns=memory.turns, tokens=memory.tokens, revision=memory.revision)
+    if memory is None:
+        line = texts.MEMORY_OFF
+    else:
+        line = texts.MEMORY.format(turns=memory.turns, tokens=memory.tokens, revision=memory.revision)
     if answer is None:
         return line
     return line + texts.ANSWERED.format(prompt_tokens=answer.prompt_tokens, seconds=answer.seconds)

@@ -18,5 +18,6 @@ STOPPED = "*(stopped)*"
 FAILED = "Something went wrong that should not; the log in the data folder says what."
 
 MEMORY = "Memory: turns read {turns:,} · tokens {tokens:,} · revision {revision}"
+MEMORY_OFF = "Memory: off"
 ANSWERED = " · prompt tokens {prompt_tokens:,} · {seconds:.1f} s"
 READING = " · reading this turn"

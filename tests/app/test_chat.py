@@ -13,7 +13,8 @@ from app.errors import BadRequest, NotFound, TooLong
 from app.recollection import OnTurn, Recollection, Recollector
 from app.settings import Settings
 from model.conversation import Exchange
-from storage.store import Store, UserRow
+from storage.rows import UserRow
+from storage.store import Store
 
 Open = Callable[[str], tuple[Chat, Store]]
 
@@ -213,8 +214,10 @@ def test_a_reply_that_nobody_reads_on_blocks_nobody(chat: Chat) -> None:
     assert chat.settle("Ada").turns == 2
 
 
-def test_a_reply_that_fails_stores_nothing(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the model fails the person can say the same again, and it counts once."""
+def test_a_reply_that_fails_is_kept_as_failed_and_not_read(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the model fails nothing said is lost; said again in its place, it counts once."""
 
     def failing(*_args: Any) -> Iterator[str]:
         yield "My"
@@ -224,7 +227,12 @@ def test_a_reply_that_fails_stores_nothing(chat: Chat, monkeypatch: pytest.Monke
         patch.setattr(app.chat, "stream", failing)
         with pytest.raises(RuntimeError):
             say(chat, "Ada", ADA[0])
-    say(chat, "Ada", ADA[0])
+    [session] = chat.sessions("Ada")
+    [failed] = chat.turns("Ada", session.id)
+    assert (failed.user_text, failed.reply_text, failed.status) == (ADA[0], "My", "failed")
+    assert chat.settle("Ada").turns == 0
+    list(chat.reply("Ada", session.id, ADA[0], instead_of=failed.id))
+    assert [t.status for t in chat.turns("Ada", session.id)] == ["complete"]
     assert chat.settle("Ada").turns == 1
 
 
@@ -253,10 +261,10 @@ def test_the_prompt_repeats_no_more_of_the_session_than_the_window_holds(
     assert 0 < longer <= settings.window_tokens
 
 
-def test_without_memory_the_base_model_answers_and_the_turn_is_read_all_the_same(
+def test_with_memory_off_the_base_model_answers_and_the_turn_is_never_read(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory off means no adapter for this answer; the person still said what they said."""
+    """For one message, for a session, for everything a person says: off is off in both directions."""
     adapters = []
     real = app.chat.stream
 
@@ -265,10 +273,17 @@ def test_without_memory_the_base_model_answers_and_the_turn_is_read_all_the_same
         return real(lm, token_ids, adapter, *rest)
 
     monkeypatch.setattr(app.chat, "stream", watching)
-    list(chat.reply("Ada", None, ADA[0], memory=False))
-    list(chat.reply("Ada", None, ADA[0], memory=True))
-    assert adapters[0] is None
-    assert adapters[1] is not None
+    say(chat, "Ada", ADA[0], "work")
+    [work] = chat.sessions("Ada")
+    list(chat.reply("Ada", None, ADA[1], memory=False))
+    chat.set_memory("Ada", False, session=work.id)
+    say(chat, "Ada", ADA[1], work.id)
+    chat.set_memory("Ada", True, session=work.id)
+    chat.set_memory("Ada", False)
+    say(chat, "Ada", ADA[2], work.id)
+    chat.set_memory("Ada", True)
+    say(chat, "Ada", ADA[3], work.id)
+    assert [adapter is None for adapter in adapters] == [False, True, True, True, False]
     assert chat.settle("Ada").turns == 2
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from app import errors
 from app.errors import TRANSLATIONS, RemanenceError, translated
-from storage.store import BadName, StoreUnavailable, UnknownRow
+from storage.database import StoreUnavailable
+from storage.rows import BadName, UnknownRow
 
 ROOT = Path(__file__).parents[2]
 BUILTIN_ERRORS = {
@@ -47,7 +48,7 @@ def test_every_error_of_the_lower_packages_is_translated() -> None:
 def test_the_search_for_error_classes_finds_them() -> None:
     """The check above can fail: the search finds direct and indirect error classes, in functions too."""
     found = error_classes("app", "storage")
-    assert {"app.errors.RemanenceError", "app.errors.TooLong", "storage.store.StaleState"} <= found
+    assert {"app.errors.RemanenceError", "app.errors.TooLong", "storage.rows.StaleState"} <= found
     assert "storage.store.Store" not in found
 
 

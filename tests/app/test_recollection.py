@@ -19,7 +19,8 @@ from app.wiring import open_chat
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange
-from storage.store import StateRow, Store, UserRow
+from storage.rows import StateRow, UserRow
+from storage.store import Store
 
 Loaded = tuple[BaseModel, Generator]
 

@@ -11,8 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from storage.database import open_engine, writing
-from storage.store import Store, StoreUnavailable
+from storage.database import StoreUnavailable, open_engine, writing
+from storage.store import Store
 from storage.tables import Table
 
 

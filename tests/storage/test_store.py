@@ -7,23 +7,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import IntegrityError, connect
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.store import TURNS_PER_READ, BadName, NameTaken, StaleState, StateRow, Store, UnknownRow
+from storage.readings import TURNS_PER_READ
+from storage.rows import BadName, NameTaken, Reading, StaleState, StateRow, UnknownRow
+from storage.store import Store
 
 # Lone surrogates are no text: no encoding has them.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-STATE: dict[str, Any] = {
-    "payload": b"\x00\xffsums",
-    "checksum": "c",
-    "generator": "g",
-    "base": "b",
-    "num_tokens": 7,
-}
+PAYLOAD = b"\x00\xffsums"
+
+
+def reading(through_turn_id: int, num_turns: int, ledger: int = 0) -> Reading:
+    """Return what was read through a turn."""
+    return Reading(PAYLOAD, "c", "g", "b", ledger, through_turn_id, num_turns, num_tokens=7)
 
 
 def told(store: Store, name: str, *texts: str) -> int:
@@ -35,11 +35,9 @@ def told(store: Store, name: str, *texts: str) -> int:
 
 def save(store: Store, user_id: int, expected_revision: int) -> StateRow:
     """Save a state of all that the person said."""
-    turns = list(store.turns(user_id))
-    through = turns[-1].id if turns else 0
-    return store.save_state(
-        user_id, expected_revision, through_turn_id=through, num_turns=len(turns), **STATE
-    )
+    turns = list(store.memory_turns(user_id))
+    read = reading(turns[-1].id if turns else 0, len(turns), store.ledger(user_id))
+    return store.save_state(user_id, expected_revision, read)
 
 
 def in_threads(*calls: Callable[[], object]) -> list[object]:
@@ -120,7 +118,7 @@ def test_nobody_is_found_where_nobody_is(store: Store) -> None:
         lambda: store.add_session(1, "first"),
         lambda: store.add_turn(1, 1, "", "", "complete"),
         lambda: store.add_sessions(1, []),
-        lambda: store.save_state(1, 0, through_turn_id=0, num_turns=0, **STATE),
+        lambda: store.save_state(1, 0, reading(0, 0)),
         lambda: store.delete_state(1),
         lambda: store.forget_everything(1),
     ):
@@ -296,7 +294,7 @@ def test_a_state_is_saved_over_the_revision_it_was_made_from(store: Store) -> No
     second = save(store, user_id, first.revision)
     assert first.revision < second.revision
     assert store.state(user_id) == second
-    assert (second.payload, second.num_turns, second.num_tokens) == (STATE["payload"], 2, 7)
+    assert (second.payload, second.num_turns, second.num_tokens) == (PAYLOAD, 2, 7)
     for stale in (0, first.revision, second.revision + 1):
         with pytest.raises(StaleState, match=f"at revision {second.revision}, not {stale}"):
             save(store, user_id, stale)
@@ -332,8 +330,10 @@ def test_a_state_cannot_outlive_the_turns_it_was_made_from(store: Store) -> None
     through = [turn.id for turn in store.turns(user_id)][-1]
     store.forget_everything(user_id)
     store.add_sessions(user_id, [("again", [("three", "3"), ("four", "4")])])
+    with pytest.raises(StaleState, match="has changed"):
+        store.save_state(user_id, 0, reading(through, 2))
     with pytest.raises(StaleState, match="no longer the same"):
-        store.save_state(user_id, 0, through_turn_id=through, num_turns=2, **STATE)
+        store.save_state(user_id, 0, reading(through, 2, store.ledger(user_id)))
     assert store.state(user_id) is None
 
 
@@ -343,8 +343,8 @@ def test_a_state_says_truly_how_far_it_has_read(store: Store) -> None:
     first, last = [turn.id for turn in store.turns(user_id)]
     for through, num_turns in ((last, 1), (last + 1, 2), (0, 1)):
         with pytest.raises(StaleState):
-            store.save_state(user_id, 0, through_turn_id=through, num_turns=num_turns, **STATE)
-    assert store.save_state(user_id, 0, through_turn_id=first, num_turns=1, **STATE).through_turn_id == first
+            store.save_state(user_id, 0, reading(through, num_turns))
+    assert store.save_state(user_id, 0, reading(first, 1)).through_turn_id == first
 
 
 def test_deleting_a_state_keeps_the_turns(store: Store) -> None:
@@ -366,7 +366,7 @@ def test_what_is_forgotten_leaves_no_byte_behind(store: Store, file: Path) -> No
     """After forgetting, no file of the database holds a word of it; others keep what is theirs."""
     anna = told(store, "anna", *(f"my secret is xylophone {number}" for number in range(300)))
     bob = told(store, "bob", "my secret is zeppelin")
-    store.save_state(bob, 0, through_turn_id=301, num_turns=1, **STATE)
+    store.save_state(bob, 0, reading(301, 1))
     save(store, anna, 0)
     store.forget_everything(anna)
 

@@ -1,0 +1,112 @@
+"""What the store gives and takes: plain values, and the errors of asking for what cannot be."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from storage.tables import Status, Table
+
+
+class StaleState(RuntimeError):
+    """Another writer saved or deleted the state first, or what this one read is no longer what is there."""
+
+
+class BadName(ValueError):
+    """A name is not 1 to 64 printable characters without a space at either end."""
+
+
+class NameTaken(ValueError):
+    """There is such a person, or the person has such a session, already."""
+
+
+class UnknownRow(LookupError):
+    """There is no such person, or the session or turn is not this person's."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A person."""
+
+    id: int
+    name: str
+    memory_on: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One conversation of a person; its name is unique among the person's sessions."""
+
+    id: int
+    user_id: int
+    name: str
+    memory_on: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """One exchange; ids grow in the order a person's turns were stored, positions in that of the session.
+
+    Memory reads it if both its `in_memory` and its session's `memory_on` say so. A copy, in a branch, names
+    the turn that it is a copy of.
+    """
+
+    id: int
+    user_id: int
+    session_id: int
+    position: int
+    user_text: str
+    reply_text: str
+    status: Status
+    in_memory: bool
+    copy_of: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of a person: the bytes, what made them, at which ledger, and through which turn."""
+
+    payload: bytes
+    checksum: str
+    generator: str
+    base: str
+    ledger: int
+    through_turn_id: int
+    num_turns: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow(Reading):
+    """A person's saved memory.
+
+    A person gets no revision twice, not even after the state was deleted: what was derived from one stays its
+    own.
+    """
+
+    revision: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was deleted: turns, copies of them in branches, and sessions that were left empty."""
+
+    turns: int
+    copies: int
+    sessions: int
+
+
+Row = TypeVar("Row", UserRow, SessionRow, TurnRow, StateRow, Reading)
+
+
+def row(cls: type[Row], source: Table) -> Row:
+    """Return the plain value of a row: what both have by name."""
+    return cls(**{field.name: getattr(source, field.name) for field in fields(cls)})
+
+
+def values(reading: Reading) -> dict[str, Any]:
+    """Return what a row of `reading` holds beside the person, by name."""
+    return {field.name: getattr(reading, field.name) for field in fields(Reading)}

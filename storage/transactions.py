@@ -1,0 +1,111 @@
+"""Transactions on one database, and the rows of one person in them.
+
+Any of them raises `StoreUnavailable` when the database cannot be used. Threads and processes may share the
+database.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Engine, delete, orm, select
+from sqlalchemy.exc import IntegrityError
+
+from storage.database import open_engine, told, writing
+from storage.rows import BadName, NameTaken, UnknownRow
+from storage.tables import MAX_NAME_CHARS, Draft, Session, State, Turn, User
+
+
+class Database:
+    """One database, opened; what is asked and said of it is in the classes that stand on this one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._read = orm.sessionmaker(engine)
+        self._write = orm.sessionmaker(writing(engine))
+
+    @classmethod
+    def open(cls, database: str | Path) -> Self:
+        """Return the store at `database`, an SQLAlchemy URL or the path of an SQLite file, made or brought up
+        to date where needed.
+
+        Raises:
+            StoreUnavailable: it cannot be made, opened or brought up to date.
+        """
+        return cls(open_engine(database))
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[orm.Session]:
+        """One transaction that sees the database as it is at its beginning."""
+        with told(self._engine), self._read.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def _writing(self) -> Iterator[orm.Session]:
+        """One transaction that no other writer interrupts."""
+        with told(self._engine), self._write.begin() as tx:
+            yield tx
+
+
+def checked(name: str) -> str:
+    """Return `name` if somebody or something may be called that; raises BadName."""
+    if not (0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name == name.strip()):
+        rule = f"1 to {MAX_NAME_CHARS} printable characters, without a space at either end"
+        raise BadName(f"A name has {rule}, got {name[:80]!r}.")
+    return name
+
+
+def owner(tx: orm.Session, user_id: int) -> User:
+    """Return the person, whose rows no other transaction changes until this one ends; raises UnknownRow."""
+    user = tx.get(User, user_id, with_for_update=True)
+    if user is None:
+        raise UnknownRow(f"There is no user {user_id}.")
+    return user
+
+
+def find_session(tx: orm.Session, user_id: int, session_id: int) -> Session | None:
+    """Return the session if it is this person's."""
+    return tx.scalar(select(Session).where(Session.id == session_id, Session.user_id == user_id))
+
+
+def own_session(tx: orm.Session, user_id: int, session_id: int) -> Session:
+    """Return the person's session; raises UnknownRow."""
+    session = find_session(tx, user_id, session_id)
+    if session is None:
+        raise UnknownRow(f"The user {user_id} has no session {session_id}.")
+    return session
+
+
+def own_turn(tx: orm.Session, user_id: int, turn_id: int) -> Turn:
+    """Return the person's turn; raises UnknownRow."""
+    turn = tx.scalar(select(Turn).where(Turn.user_id == user_id, Turn.id == turn_id))
+    if turn is None:
+        raise UnknownRow(f"The user {user_id} has no turn {turn_id}.")
+    return turn
+
+
+def add_session(tx: orm.Session, user_id: int, name: str) -> Session:
+    """Return a new session of the person; raises BadName and NameTaken."""
+    session = Session(user_id=user_id, name=checked(name))
+    insert(tx, session, f"There is already a session named '{name}'.")
+    return session
+
+
+def insert(tx: orm.Session, row: User | Session, if_taken: str) -> None:
+    """Write the row now; raises NameTaken, with the sentence `if_taken`."""
+    tx.add(row)
+    try:
+        tx.flush()
+    except IntegrityError as error:
+        raise NameTaken(if_taken) from error
+
+
+def delete_readings(tx: orm.Session, user_id: int) -> None:
+    """Delete all that was read of the person so far."""
+    for table in (State, Draft):
+        tx.execute(delete(table).where(table.user_id == user_id))
