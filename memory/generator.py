@@ -66,15 +66,23 @@ class TargetMaps(nn.Module):
 
     def outer_products(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Return the sum over tokens of k^T v, `[N, R, R]`, of `hidden` `[N, T, D]` under `mask` `[N, T]`."""
-        x = nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
-        keys, values = x @ self.a2.T, x @ self.a3.T  # [N, T, R]
-        if self.key_shift:
-            keys = nn.functional.pad(keys, (0, 0, self.key_shift, 0))[:, : -self.key_shift]
-        if self.a4 is not None:
-            keys = keys + x @ self.a4.T
+        x = self._normed(hidden)
         if self.gate is not None and self.gate_bias is not None:
             mask = mask * torch.sigmoid(x @ self.gate + self.gate_bias)
-        return keys.mT @ (values * mask.unsqueeze(-1))
+        return self._keys(x).mT @ (x @ self.a3.T * mask.unsqueeze(-1))
+
+    def keys(self, hidden: Tensor) -> Tensor:
+        """Return the keys of the tokens, `[N, T, R]`, of `hidden` `[N, T, D]`."""
+        return self._keys(self._normed(hidden))
+
+    def _normed(self, hidden: Tensor) -> Tensor:
+        return nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
+
+    def _keys(self, x: Tensor) -> Tensor:
+        keys = x @ self.a2.T
+        if self.key_shift:
+            keys = nn.functional.pad(keys, (0, 0, self.key_shift, 0))[:, : -self.key_shift]
+        return keys if self.a4 is None else keys + x @ self.a4.T
 
 
 class Generator(nn.Module):
@@ -115,6 +123,14 @@ class Generator(nn.Module):
         """
         weight = mask.float()
         return {t.name: maps.outer_products(hidden[t.layer], weight) for t, maps in self._pairs()}
+
+    def keys(self, hidden: Mapping[int, Tensor]) -> dict[str, Tensor]:
+        """Return each target's keys of the tokens, float32 `[N, T, R]`; `hidden` as in `sums`."""
+        return {t.name: maps.keys(hidden[t.layer]) for t, maps in self._pairs()}
+
+    def queries(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return each target's queries, float32 `[..., R]`, from the inputs of its module, `[..., in]`."""
+        return {t.name: inputs[t.name].float() @ maps.a1.T for t, maps in self._pairs()}
 
     @torch.no_grad()
     def fold(self, state: MemoryState, hidden: Mapping[int, Tensor], mask: Tensor) -> MemoryState:

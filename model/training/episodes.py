@@ -3,7 +3,8 @@
 An episode has rows that are read into a state, and rows that are predicted under the adapter of that state:
 
 * read rows again (reconstruction), dialogues that go on, questions with the session still in view;
-* questions and their replies; facts told again in other words than those read; replies to small talk.
+* questions and their replies, also with the whole history before them instead of the adapter; facts told
+  again in other words than those read; replies to small talk.
 
 In a reply or a retelling the words of the value weigh most: the rest is a choice of wording. Rows are
 right-padded; padding comes after everything that counts, so no attention mask is needed.
@@ -26,6 +27,7 @@ from model.training.people import PHRASES, SMALL_TALK, People
 from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered, token_id
 
 MAX_ROW_TOKENS = 144
+MAX_HISTORY_TOKENS = 400
 MAX_PROMPT_TOKENS = 48
 MAX_TARGET_TOKENS = 36
 # weights of what is not the value: of a reply, and of a retelling, which could have been worded in any way
@@ -82,6 +84,7 @@ class Batch:
     reads: tuple[Rows, ...]
     predicted: tuple[Rows, ...]
     cues: tuple[Rows, ...]
+    prompted: tuple[Rows, ...]
     num_people: int
 
 
@@ -95,6 +98,7 @@ class Mixture:
         num_facts: fewest and most facts of a made-up person.
         num_questions, num_retellings: of a made-up person.
         reconstructed: share of the read rows that are predicted again.
+        prompted: share of the made-up people who are also asked with the history in the prompt.
     """
 
     people: int
@@ -104,6 +108,7 @@ class Mixture:
     num_questions: int
     num_retellings: int
     reconstructed: float
+    prompted: float = 0.0
 
 
 class Episodes:
@@ -133,8 +138,19 @@ class Episodes:
         predicted = [row for row in reads if rng.random() < mixture.reconstructed]
         predicted += [self._continued_row(i, row) for i, e in enumerate(episodes) for row in e.continued]
         cues = [self._cue_row(i, cue) for i, e in enumerate(episodes) for cue in e.cues]
+        prompted = [
+            self._prompted_row(i, e)
+            for i, e in enumerate(episodes[: mixture.people])
+            if rng.random() < mixture.prompted
+        ]
         reads = [self._passed_over(row) for row in reads]
-        return Batch(self._bucketed(reads), self._bucketed(predicted), self._bucketed(cues), len(episodes))
+        return Batch(
+            self._bucketed(reads),
+            self._bucketed(predicted),
+            self._bucketed(cues),
+            self._bucketed(prompted),
+            len(episodes),
+        )
 
     def _made_up(self, rng: random.Random, mixture: Mixture) -> Episode:
         # now and then somebody has said nothing: then nothing is known
@@ -232,6 +248,19 @@ class Episodes:
         ]
         ids = asked + encoded["input_ids"][:MAX_TARGET_TOKENS]
         return person, ids, [0.0] * len(asked) + weights[:MAX_TARGET_TOKENS]
+
+    def _prompted_row(self, person: int, episode: Episode) -> Row:
+        """Return the whole history and then questions about it, each value asked for once."""
+        ids = self._ids("".join(episode.reads))[-MAX_HISTORY_TOKENS:]
+        weights = [0.0] * len(ids)
+        asked: set[str | None] = set()
+        for cue in episode.cues:
+            if cue.prompt != USER and (cue.value is None or cue.value not in asked):
+                asked.add(cue.value)
+                _, more, own = self._cue_row(person, cue)
+                ids += more
+                weights += own
+        return person, ids, weights
 
     def _bucketed(self, rows: Sequence[Row]) -> tuple[Rows, ...]:
         ordered = sorted(rows, key=lambda row: len(row[1]))

@@ -1,25 +1,32 @@
 """The training of the embedded model: language model and generator together, from nothing, in one loop.
 
-    loss = answering questions under the adapter  +  reconstruction under the adapter  +  0.3 x language
-    modelling
+    loss = answering questions under the adapter  +  reconstruction under the adapter
+           + 0.5 x answering with the history in the prompt instead  +  0.25 x retrieval  +  0.3 x language
 
 Reconstruction (predicting what was read again, under the adapter made from it; the paper's own pretraining)
-is what makes
-recall appear at all: every token is a lesson. The steps are deterministic in the seed and can be resumed.
+is what makes recall appear at all: every token is a lesson. Retrieval (`model.training.retrieval`) teaches
+keys and queries directly. Answering from the prompt makes the same model a fair opponent of its memory. The
+steps are deterministic in the seed and the number of processes, and can be resumed.
+
+On several cores or GPUs it runs as that many processes under `accelerate launch`; each draws people of its
+own, and their gradients are averaged.
 """
 
 import json
 import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 from torch.optim import AdamW
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -32,10 +39,12 @@ from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture, Rows
 from model.training.muon import Muon
 from model.training.people import People, load_kinds, load_scenes
+from model.training.retrieval import caught_inputs, retrieval_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
 
 GROWN = 0.1  # strength of new directions beside trained ones
+WEIGHTS = {"answer": 1.0, "again": 1.0, "prompted": 0.5, "retrieval": 0.25, "language": 0.3}
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +57,7 @@ class TrainingConfig:
         steps: optimiser steps in all; the learning rate ends at a twentieth of its peak.
         hidden_size, layers, heads, intermediate_size, vocabulary: of the language model.
         state_size, passes: R of the generator, and how often it passes over what it reads.
-        people, stories, dialogues: episodes in a step.
+        people, stories, dialogues: episodes in a step, in each process.
         learning_rate, matrix_learning_rate: peaks, of AdamW for embeddings and vectors and of Muon for the
             matrices; warmup_steps rise to them, the last decay_share of the steps fall from them.
         checkpoint_steps: steps between checkpoints.
@@ -66,8 +75,8 @@ class TrainingConfig:
     people: int = 16
     stories: int = 1
     dialogues: int = 2
-    num_questions: int = 8
-    num_retellings: int = 3
+    num_questions: int = 14
+    num_retellings: int = 2
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
     warmup_steps: int = 100
@@ -88,7 +97,8 @@ class TrainingConfig:
             facts,
             self.num_questions,
             self.num_retellings,
-            reconstructed=0.25,
+            reconstructed=0.12,
+            prompted=0.2,
         )
 
     def rate(self, step: int) -> float:
@@ -144,29 +154,85 @@ def build_models(
 
 
 def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dict[str, Tensor]:
-    """Return the three losses of a batch, each a mean over the tokens that count in it."""
+    """Return the losses of a batch by name, each a mean over the tokens that count in it."""
     size = generator.config.state_size
     sums = {t.name: torch.zeros(batch.num_people, size, size) for t in generator.config.targets}
-    language = []
+    language, places = [], Places()
     for rows in batch.reads:
         output = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
-        own = generator.sums(dict(enumerate(output.hidden_states[:-1])), rows.weight)  # [N, R, R]
+        hidden = dict(enumerate(output.hidden_states[:-1]))
+        own = generator.sums(hidden, rows.weight)  # [N, R, R]
+        places.add_keys(generator.keys(hidden), rows)
         sums = {name: s.index_add(0, rows.person, own[name]) for name, s in sums.items()}
         # the second time a message stands there is nothing to learn from it
         once = rows.is_real - rows.weight if generator.config.passes == 2 else rows.is_real
         language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, once))
     adapter = generator.training_adapter(sums)
+    answers = []
+    for rows in batch.cues:
+        with caught_inputs(network, adapter.updates) as inputs:
+            answers.append(_adapted_loss(network, adapter, rows))
+        places.add_queries(generator, inputs, rows)
     return {
-        "answer": _mean([_adapted_loss(network, adapter, rows) for rows in batch.cues]),
+        "answer": _mean(answers),
+        "retrieval": _mean([places.loss()]),
+        "prompted": _mean([_plain_loss(network, rows) for rows in batch.prompted]),
         "again": _mean([_adapted_loss(network, adapter, rows) for rows in batch.predicted]),
         "language": _mean(language),
     }
 
 
+class Places:
+    """The keys of all that a batch read, and the queries of the first words of values in its replies."""
+
+    def __init__(self) -> None:
+        self._keys: list[dict[str, Tensor]] = []
+        self._queries: list[dict[str, Tensor]] = []
+        # whose it is, and the token
+        self._read: list[Tensor] = []
+        self._sought: list[Tensor] = []
+
+    def add_keys(self, keys: Mapping[str, Tensor], rows: Rows) -> None:
+        """Add the tokens of `rows` that are read, with their keys `[N, T, R]`."""
+        counts = rows.weight > 0
+        self._keys.append({name: k[counts] for name, k in keys.items()})
+        self._read.append(_marked(rows)[counts])
+
+    def add_queries(self, generator: Generator, inputs: Mapping[str, Tensor], rows: Rows) -> None:
+        """Add the first words of values in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
+        is_value = rows.weight == 1.0
+        is_first = is_value.clone()
+        is_first[:, 1:] &= ~is_value[:, :-1]
+        is_first[:, 0] = False
+        asking = is_first.roll(-1, dims=1)
+        self._queries.append(generator.queries({name: x[asking] for name, x in inputs.items()}))
+        self._sought.append(_marked(rows)[is_first])
+
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Return the sum of the retrieval losses, and the number of queries that had a key."""
+        keys = {name: torch.cat([k[name] for k in self._keys]) for name in self._keys[0]}
+        queries = {name: torch.cat([q[name] for q in self._queries]) for name in keys}
+        return retrieval_loss(keys, queries, self.is_meant())
+
+    def is_meant(self) -> Tensor:
+        """Return which of the tokens read, K, are what the queries, Q, are for, bool `[Q, K]`."""
+        read, sought = torch.cat(self._read), torch.cat(self._sought)
+        return (sought[:, None] == read[None]).all(-1)
+
+
+def _marked(rows: Rows) -> Tensor:
+    """Return whose each token is, and the token, int64 `[N, T, 2]`."""
+    return torch.stack([rows.person[:, None].expand_as(rows.ids), rows.ids], dim=-1)
+
+
+def _plain_loss(network: LlamaForCausalLM, rows: Rows) -> tuple[Tensor, Tensor]:
+    hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
+    return _next_token_loss(network, hidden, rows.ids, rows.weight)
+
+
 def _adapted_loss(network: LlamaForCausalLM, adapter: Adapter, rows: Rows) -> tuple[Tensor, Tensor]:
     with applied(network, adapter.rows(rows.person)):
-        hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
-    return _next_token_loss(network, hidden, rows.ids, rows.weight)
+        return _plain_loss(network, rows)
 
 
 def _next_token_loss(
@@ -182,6 +248,8 @@ def _next_token_loss(
 
 
 def _mean(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    if not parts:
+        return torch.zeros(())
     return torch.stack([loss for loss, _ in parts]).sum() / torch.stack(
         [w for _, w in parts]
     ).sum().clamp_min(1.0)
@@ -205,6 +273,7 @@ class Training:
         """
         self.config = config
         self.out = out
+        self.processes = PartialState(cpu=not torch.cuda.is_available())
         out.mkdir(parents=True, exist_ok=True)
         people = People(
             load_kinds(), load_scenes(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data)
@@ -273,14 +342,15 @@ class Training:
         parameters = [p for group in groups for p in group["params"]]
         started, tokens = time.monotonic(), 0
         while self.step < self.config.steps:
-            rng = random.Random(f"{self.config.seed}/{self.step}")
+            rng = random.Random(f"{self.config.seed}/{self.step}/{self.processes.process_index}")
             batch = self.episodes.batch(rng, self.config.mixture(self.step))
             parts = losses(self.network, self.generator, batch)
-            loss = parts["answer"] + parts["again"] + 0.3 * parts["language"]
+            loss = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
             for optimiser in self.optimisers:
                 optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
+            self._average_gradients(parameters)
+            norm = clip_grad_norm_(parameters, self.config.clip)
             for group, peak in zip(groups, peaks, strict=True):
                 group["lr"] = peak * self.config.rate(self.step)
             for optimiser in self.optimisers:
@@ -288,9 +358,11 @@ class Training:
             self.step += 1
             tokens += sum(
                 int(rows.is_real.sum())
-                for part in (batch.reads, batch.predicted, batch.cues)
+                for part in (batch.reads, batch.predicted, batch.cues, batch.prompted)
                 for rows in part
             )
+            if not self.processes.is_main_process:
+                continue
             if self.step % 10 == 0:
                 report = {name: round(value.item(), 3) for name, value in parts.items()}
                 seconds = round(time.monotonic() - started, 1)
@@ -307,7 +379,15 @@ class Training:
                 )
             if self.step % self.config.checkpoint_steps == 0:
                 self.checkpoint()
-        self.export(self.result)
+        if self.processes.is_main_process:
+            self.export(self.result)
+
+    def _average_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        if self.processes.num_processes > 1:
+            gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+            vector_to_parameters(reduce(parameters_to_vector(gradients), "mean"), gradients)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
 
     def checkpoint(self) -> None:
         """Write all that a resumed training needs; the old checkpoint stays until the new one is whole."""

@@ -2,9 +2,12 @@
 
 import gzip
 import json
+import os
 import random
 import re
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,11 @@ from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange, fold
 from model.training.corpus import paired
-from model.training.episodes import Batch, Cue, Mixture
-from model.training.loop import Training, TrainingConfig, losses
+from model.training.episodes import Batch, Cue, Episode, Mixture
+from model.training.loop import Places, Training, TrainingConfig, losses
 from model.training.muon import Muon
 from model.training.people import PHRASES, SMALL_TALK, Kind, People, Style, load_kinds, load_scenes
+from model.training.retrieval import SHARPNESS, retrieval_loss
 from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
 
@@ -216,9 +220,94 @@ def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num
         tuple(padded(r) for r in reads),
         tuple(padded(r) for r in reads),
         tuple(padded(q) for q in questions),
+        (),
         num_people,
     )
     return losses(training.network, training.generator, batch)["answer"].item()
+
+
+def test_the_question_finds_its_place_among_what_everybody_said() -> None:
+    """The loss is that of a softmax over all keys, in the space where the keys are even; a slow reference."""
+    torch.manual_seed(0)
+    stretch = torch.diag(torch.tensor([30.0, 1.0, 1.0, 1.0]))
+    keys = {"layer": torch.randn(9, 4) @ stretch}
+    queries = {"layer": torch.randn(3, 4)}
+    meant = torch.zeros(3, 9, dtype=torch.bool)
+    meant[0, 2] = meant[1, 5] = meant[1, 6] = True  # the third question has no place
+    loss, num_queries = retrieval_loss(keys, queries, meant)
+    moment = keys["layer"].T @ keys["layer"] / 9
+    root = torch.linalg.matrix_power(moment, -1).double()
+    strengths, directions = torch.linalg.eigh(root)
+    even = (directions * strengths.pow(0.25)) @ directions.T
+    total = 0.0
+    for question, places in ((0, [2]), (1, [5, 6])):
+        query = queries["layer"][question].double() @ even
+        scores = [
+            SHARPNESS * torch.cosine_similarity(query, key.double() @ even, dim=0) for key in keys["layer"]
+        ]
+        weights = torch.stack(scores).exp()
+        total -= float((weights[places].sum() / weights.sum()).log())
+    assert num_queries == 2
+    assert loss.item() == pytest.approx(total, rel=0.01)
+
+
+def test_what_is_sought_is_the_first_word_of_a_value_one_token_earlier(corpus: Path, tmp_path: Path) -> None:
+    """Each question is matched with the places where its own person said the word, and with no other."""
+    training = Training(SMALL, corpus, tmp_path)
+    episodes = training.episodes
+    said = ["My dog is Rex.", "My cat is Rex.", "I sing."]
+    reads = [episodes._read_row(i, rendered([Exchange(text, "Nice.")])) for i, text in enumerate(said)]
+    cues = [episodes._cue_row(i, Cue(opened("Who?"), "It is Rex.<|end|>", "Rex", 0.3)) for i in range(3)]
+    read, asked = episodes._padded(reads), episodes._padded(cues)
+    places = Places()
+    places.add_keys({"layer": torch.ones(*read.ids.shape, 4)}, read)
+    inputs = {t.name: torch.ones(*asked.ids.shape, t.in_features) for t in training.generator.config.targets}
+    places.add_queries(training.generator, inputs, asked)
+    is_meant = places.is_meant()
+    [first, second, third] = is_meant.tolist()
+    spoken = torch.cat([row_ids[weight > 0] for row_ids, weight in zip(read.ids, read.weight, strict=True)])
+    word = asked.ids[0][asked.weight[0] == 1.0][0]
+    assert [i for i, yes in enumerate(first) if yes] + [i for i, yes in enumerate(second) if yes] == (
+        torch.nonzero(spoken == word).flatten().tolist()
+    )
+    assert not any(third)
+
+
+def test_asking_with_the_history_in_the_prompt_asks_for_each_value_once(corpus: Path, tmp_path: Path) -> None:
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    cues = tuple(Cue(opened(q), f"It's {v}.<|end|>", v, 0.3) for q, v in [("A?", "Rex"), ("B?", "Rex")])
+    told = (rendered([Exchange("My dog is Rex.", "Nice.")]),)
+    person, ids, weights = episodes._prompted_row(
+        4, Episode(told, (), (*cues, Cue("<|user|>", "Rex.", "Rex", 1.0)))
+    )
+    assert person == 4
+    assert episodes.tokenizer.decode(ids).count("Rex") == 2
+    assert not any(weights[: len(episodes._ids(told[0]))])
+    valued = [token for token, weight in zip(ids, weights, strict=True) if weight == 1.0]
+    assert episodes.tokenizer.decode(valued).strip() == "Rex"
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_on_what_both_draw(corpus: Path, tmp_path: Path) -> None:
+    """Each draws people of its own, their gradients are averaged, and both end with the same weights."""
+    program = f"""
+from pathlib import Path
+from model.training.loop import Training, TrainingConfig
+training = Training(TrainingConfig(**{asdict(SMALL)!r}), Path({str(corpus)!r}), Path({str(tmp_path)!r}))
+training.run()
+total = sum(p.double().abs().sum().item() for p in training.network.parameters())
+Path({str(tmp_path)!r}, f"weights{{training.processes.process_index}}").write_text(repr(total))
+"""
+    file = tmp_path / "train.py"
+    file.write_text(program)
+    Training(SMALL, corpus, tmp_path)  # the tokenizer
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(file)]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=200, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+    first, second = ((tmp_path / f"weights{i}").read_text() for i in (0, 1))
+    assert first == second
 
 
 def test_muon_steps_along_an_orthogonal_matrix_of_the_size_of_an_adamw_step() -> None:
@@ -255,5 +344,6 @@ def test_a_training_can_begin_with_a_smaller_state_and_loses_nothing_by_it(
     batch = same.episodes.batch(random.Random(5), SMALL.mixture(0))
     before, after = (losses(t.network, t.generator, batch) for t in (same, grown))
     assert grown.generator.config.state_size == grown.generator.config.rank == 24
-    for name in before:
+    # the retrieval lesson evens out all directions, also those that say nothing yet
+    for name in before.keys() - {"retrieval"}:
         assert after[name].item() == pytest.approx(before[name].item(), rel=0.02)

@@ -1,0 +1,78 @@
+"""A lesson for keys and queries alone: of all tokens read in a batch, find those that a question is about.
+
+The loss of answering teaches that too, but only among the few facts of one person, and through everything
+that comes after the recall. Here every first word of a value in a reply picks its own place among the tokens
+of all people (InfoNCE, van den Oord et al., arXiv 1807.03748, with the other people of the batch as
+negatives, as dense retrieval trains, Karpukhin et al., arXiv 2004.04906), at each target by itself, so that
+the lower targets learn it as well.
+
+A key and a query are compared as the normalised state compares them: it evens out the strength of all
+directions, so both are first multiplied by the fourth root of the inverse of the keys' second moment.
+
+Shapes: K keys, Q queries, R state size.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SHARPNESS = 16.0  # of the softmax over cosines
+RIDGE = 1e-5  # of the trace of the second moment
+
+
+@contextmanager
+def caught_inputs(network: nn.Module, names: Mapping[str, object]) -> Iterator[dict[str, Tensor]]:
+    """Within the block, a mapping that holds the last input of each of the modules, by name."""
+    caught: dict[str, Tensor] = {}
+
+    def catching(name: str) -> None:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            caught[name] = inputs[0]
+
+        handles.append(network.get_submodule(name).register_forward_pre_hook(hook))
+
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    try:
+        for name in names:
+            catching(name)
+        yield caught
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def retrieval_loss(
+    keys: Mapping[str, Tensor], queries: Mapping[str, Tensor], is_meant: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the sum of the losses of the queries that have a key, and their number.
+
+    Args:
+        keys: of each target, `[K, R]`.
+        queries: of each target, `[Q, R]`.
+        is_meant: whether the key is of a token that the query is for, bool `[Q, K]`.
+    """
+    has_key = is_meant.any(1)
+    meant = is_meant[has_key]
+    losses = []
+    for name, of_target in keys.items():
+        root = _evening_out(of_target)
+        cosines = (
+            functional.normalize(queries[name][has_key] @ root, dim=-1)
+            @ functional.normalize(of_target @ root, dim=-1).T
+        )
+        scores = SHARPNESS * cosines
+        losses.append((scores.logsumexp(1) - scores.masked_fill(~meant, -torch.inf).logsumexp(1)).sum())
+    return torch.stack(losses).mean(), has_key.sum()
+
+
+@torch.no_grad()
+def _evening_out(keys: Tensor) -> Tensor:
+    """Return the fourth root of the inverse of the second moment of `keys` `[K, R]`, `[R, R]`."""
+    moment = (keys.T @ keys).double() / max(1, len(keys))
+    strengths, directions = torch.linalg.eigh(moment)
+    strengths = strengths.clamp_min(0.0) + RIDGE * strengths.sum().clamp_min(1e-12)
+    root: Tensor = (directions * strengths.pow(-0.25)) @ directions.T
+    return root.to(keys.dtype)
