@@ -23,29 +23,37 @@ memory_commands = typer.Typer(
     help="See, rebuild or forget what was remembered of a person.", no_args_is_help=True
 )
 
+ROOM = {
+    False: "There is room: {share:.0%} of the directions are in use in the fullest layer.",
+    True: "It is filling up: {share:.0%} of the directions are in use in the fullest layer; what is read from"
+    " now on is laid over what is there.",
+}
+NOT_FACTS = "That counts directions, not facts: how much can be recalled is another matter."
+
 
 @memory_commands.command()
 def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
-    """Say how much memory has read of a person, and what it was made with."""
-    from app.recollection import saved_memory
+    """Say what memory has read of a person, how full it is, and what it was made with."""
+    from app.inspection import overview
     from app.wiring import open_store
 
     with open_store(settings_in_force(data=data, model=model)) as store:
-        person = existing(store, user)
-        saved = saved_memory(store, person)
-        row = saved[0] if saved else None
-        about = {
-            "user": person.name,
-            "revision": row.revision if row else 0,
-            "turns": row.num_turns if row else 0,
-            "tokens": row.num_tokens if row else 0,
-            "unread": store.count_turns(person.id) - (row.num_turns if row else 0),
-            "bytes": len(row.payload) if row else 0,
-            "generator": row.generator if row else None,
-            "base": row.base if row else None,
-            "updated_at": row.updated_at.isoformat(timespec="seconds") if row else None,
-        }
+        found = overview(store, existing(store, user))
+    if as_json:
+        print_about(found.summary(), as_json)
+        return
+    about = found.summary()
+    for name in ("fullness", "is_filling_up", "gauge"):
+        del about[name]
     print_about(about, as_json)
+    for gauge in found.gauges:
+        print(
+            f"{gauge.name}: {gauge.num_directions} of {gauge.state_size} directions in use,"
+            f" effective rank {gauge.effective_rank:.1f}"
+        )
+    if found.gauges:
+        print(ROOM[found.is_filling_up].format(share=found.fullness))
+        print(NOT_FACTS)
 
 
 @memory_commands.command()

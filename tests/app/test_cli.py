@@ -225,6 +225,36 @@ def test_memory_show_says_what_was_read_and_with_what(capsys: Out) -> None:
     }
     assert told["tokens"] > 0
     assert told["bytes"] > 0
+    assert told["sessions"] == 1
+    assert told["since"] <= told["updated_at"]
+
+
+@pytest.mark.usefixtures("ada")
+def test_memory_show_says_how_full_every_layer_is(capsys: Out) -> None:
+    """A line a layer and what it comes to; in JSON the singular values too."""
+    assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [g["name"] for g in told["gauge"]] == [f"model.layers.{i}.self_attn.o_proj" for i in range(2)]
+    assert all(len(g["singular_values"]) == g["state_size"] == 16 for g in told["gauge"])
+    assert told["fullness"] == max(g["fullness"] for g in told["gauge"])
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    out = capsys.readouterr().out
+    for g in told["gauge"]:
+        assert f"{g['name']}: {g['num_directions']} of 16 directions in use, effective rank" in out
+    assert not told["is_filling_up"]
+    assert f"There is room: {told['fullness']:.0%} of the directions" in out
+    assert "gauge" not in out
+    # more tokens than directions
+    assert main(["ask", "--user", "Ada", "I live in Lisbon with my sister, who works as a welder."]) == 0
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    assert "It is filling up: 100% of the directions" in capsys.readouterr().out
+
+
+def test_memory_show_of_somebody_who_said_nothing_shows_no_layer(chat: Chat, capsys: Out) -> None:
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    out = capsys.readouterr().out
+    assert "turns: 0\n" in out
+    assert "directions" not in out
 
 
 @pytest.mark.usefixtures("ada")
