@@ -1,8 +1,8 @@
-"""`remanence memory`: what is remembered of a person, rebuilding, exporting, forgetting."""
+"""`remanence memory`: what is remembered of a person, what an answer leans on, rebuilding, forgetting."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,9 +19,15 @@ from app.console import (
     turn_progress,
 )
 
+if TYPE_CHECKING:
+    from app.inspection import Explanation
+
 memory_commands = typer.Typer(
-    help="See, rebuild or forget what was remembered of a person.", no_args_is_help=True
+    help="See, explain, rebuild or forget what was remembered of a person.", no_args_is_help=True
 )
+
+# How much of a turn is printed.
+LINE_CHARS = 80
 
 ROOM = {
     False: "There is room: {share:.0%} of the directions are in use in the fullest layer.",
@@ -29,6 +35,12 @@ ROOM = {
     " now on is laid over what is there.",
 }
 NOT_FACTS = "That counts directions, not facts: how much can be recalled is another matter."
+
+CAUTION = """
+Each turn was taken out alone, and the same answer measured again. A clear loss means that this answer, in
+these words, leans on the turn; it is no proof that the answer is true, nor of where it comes from. Turns
+that say the same cover for each other: then neither shows a loss. Numbers near 0, of either sign, say
+nothing: taking out any turn shifts the whole memory a little.""".strip()
 
 
 @memory_commands.command()
@@ -54,6 +66,53 @@ def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = 
     if found.gauges:
         print(ROOM[found.is_filling_up].format(share=found.fullness))
         print(NOT_FACTS)
+
+
+@memory_commands.command()
+def why(
+    question: Annotated[str, typer.Argument(help="What to ask; it is not stored.")],
+    user: User,
+    limit: Annotated[int, typer.Option(min=1, help="How many turns to print.")] = 5,
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+    generator: GeneratorName = None,
+) -> None:
+    """Answer a question, and say which turns the answer leans on, by leaving out each."""
+    from app.transcript import check_message
+    from app.wiring import open_chat, open_store
+
+    settings = settings_in_force(data=data, model=model, generator=generator)
+    # a mistake need not wait for the model
+    check_message(question, settings.max_message_chars)
+    with open_store(settings) as store:
+        existing(store, user)
+    with open_chat(settings) as chat:
+        figures = settle(chat, user)
+        with turn_progress("leaving out turns", figures.turns) as on_turn:
+            explanation = chat.why(user, question, on_turn)
+    if as_json:
+        print_about({"user": user, "question": question, **explanation.summary(limit)}, as_json)
+    else:
+        _print_explanation(explanation, limit)
+
+
+def _print_explanation(explanation: "Explanation", limit: int) -> None:
+    print(f"answer: {explanation.answer}")
+    print(
+        f"its log-likelihood: {explanation.log_likelihood:.2f} nats with the memory,"
+        f" {explanation.without_memory:.2f} without any ({explanation.num_tokens} tokens)"
+    )
+    if not explanation.leanings:
+        print("Memory has read nothing yet: the answer is the model's alone.")
+        return
+    shown = explanation.leanings[:limit]
+    print(f"what it loses without a turn, the {len(shown)} most of {len(explanation.leanings)}:")
+    for leaning in shown:
+        said = "".join(c for c in " ".join(leaning.turn.user_text.split()) if c.isprintable())
+        line = said if len(said) <= LINE_CHARS else f"{said[: LINE_CHARS - 3]}..."
+        print(f"{leaning.drop:+9.2f}  {leaning.turn.created_at:%Y-%m-%d}  {line}")
+    print(CAUTION)
 
 
 @memory_commands.command()

@@ -19,11 +19,11 @@ import json
 import shlex
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from app.errors import MemoryDamaged
+from app.errors import BadRequest, MemoryDamaged
 from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
@@ -114,6 +114,27 @@ class Recollector:
                 self._adapters.popitem(last=False)
             return self._adapters[key]
 
+    def leaving_out(self, person: UserRow, memory: Recollection) -> Iterator[tuple[TurnRow, Adapter]]:
+        """Return each turn that `memory` has read, in order, with the adapter of the memory without it.
+
+        What the turn itself added is taken out. What later turns of its session added was read with it as
+        their context, and stays as it is: this is not the memory of somebody who never said it.
+
+        Raises:
+            BadRequest: the generator reads each turn under the memory of those before it.
+        """
+        if self._generator.config.reading == "sequential":
+            raise BadRequest(
+                "This model's generator reads every turn under the memory of the turns before it,"
+                " so no turn can be taken out of a memory again."
+            )
+        nothing = self._generator.empty_state()
+        return (
+            (turn, self._generator.adapter(memory.state.without(self._fold(nothing, turn))))
+            for turn in self._store.turns(person.id)
+            if turn.id <= memory.through_turn_id
+        )
+
     def _saved(self, person: UserRow) -> Recollection:
         """Return the saved memory, or the empty one where this generator and base have saved none."""
         saved = saved_memory(self._store, person)
@@ -133,9 +154,7 @@ class Recollector:
         """Fold every turn after `memory` into it and save that, if there was any."""
         state, through, num_turns = memory.state, memory.through_turn_id, memory.figures.turns
         for turn in self._store.turns(person.id, after=through):
-            state = fold(
-                self._lm, self._generator, state, self._context(turn), exchange_of(turn), roles=self._roles
-            )
+            state = self._fold(state, turn)
             through, num_turns = turn.id, num_turns + 1
             on_turn(num_turns)
         if through == memory.through_turn_id:
@@ -154,9 +173,11 @@ class Recollector:
         )
         return Recollection(state, through, MemoryFigures(row.revision, row.num_turns, row.num_tokens))
 
-    def _context(self, turn: TurnRow) -> list[Exchange]:
+    def _fold(self, state: MemoryState, turn: TurnRow) -> MemoryState:
+        """Return `state` with one more turn read into it, in the context of its session."""
         before = self._store.session_turns(turn.user_id, turn.session_id, before=turn.id, limit=CONTEXT_TURNS)
-        return [exchange_of(t) for t in before]
+        context = [exchange_of(t) for t in before]
+        return fold(self._lm, self._generator, state, context, exchange_of(turn), roles=self._roles)
 
 
 def exchange_of(turn: TurnRow) -> Exchange:
