@@ -16,7 +16,7 @@ from collections import abc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ import torch
 
 from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
+from app.inspection import Explanation, explain
 from app.recollection import MemoryFigures, OnTurn, Recollector, exchange_of, saved_memory
 from app.reply import Answer, Reply
 from app.settings import Settings
@@ -327,6 +328,31 @@ class Chat:
             MemoryDamaged: the saved memory is not what was saved.
         """
         return self._recollector.verify(self._person(user), on_turn)
+
+    @translated()
+    def why(self, user: str, question: str, on_turn: OnTurn | None = None) -> Explanation:
+        """Return the likeliest answer in a new session, and which turns it leans on; nothing is stored.
+
+        Args:
+            on_turn: called after each turn, with the number of turns left out so far.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: empty or impossible text, or a generator that does not read turns independently.
+            TooLong: more than `max_message_chars` characters.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        person = self._person(user)
+        check_message(question, self._settings.max_message_chars)
+        memory = self._recollector.catch_up(person)
+        return explain(
+            self._lm,
+            prompt_ids(self._lm, [], question, self._settings.window_tokens),
+            replace(self._sampling, temperature=0.0),
+            self._recollector.adapter(person, memory),
+            self._recollector.leaving_out(person, memory),
+            on_turn or (lambda _num_turns: None),
+        )
 
     @translated()
     def export_lora(self, user: str, folder: Path, dtype: Literal["float32", "bfloat16"]) -> int:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from app.errors import BadRequest
 from app.recall import Examination, Method, read_lines
 from app.transcript import exchanges
@@ -63,6 +61,5 @@ def ranked_first(examination: Examination, lm: BaseModel, choice: Choice, method
 def likelihood(lm: BaseModel, adapter: Adapter | None, window: Sequence[Exchange], text: str) -> float:
     """Return the mean log-likelihood of the tokens of `text` as the person's next message after `window`."""
     before, said = message_ids(lm, window, text)
-    logits = lm.logits(before + said, adapter)[-len(said) : -1]  # after each of its tokens but the last
-    following = torch.tensor(said[1:], device=logits.device)
-    return float(torch.log_softmax(logits.float(), -1).gather(1, following[:, None]).mean())
+    # its first token only opens the message
+    return float(lm.log_likelihoods(before + said[:1], said[1:], adapter).mean())

@@ -21,12 +21,12 @@ import json
 import shlex
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.errors import MemoryDamaged
+from app.errors import BadRequest, MemoryDamaged
 from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
@@ -156,6 +156,27 @@ class Recollector:
                 self._adapters.popitem(last=False)
             return self._adapters[key]
 
+    def leaving_out(self, person: UserRow, memory: Recollection) -> Iterator[tuple[TurnRow, Adapter]]:
+        """Return each turn that `memory` has read, in order, with the adapter of the memory without it.
+
+        What the turn itself added is taken out. What later turns of its session added was read with it as
+        their context, and stays as it is: this is not the memory of somebody who never said it.
+
+        Raises:
+            BadRequest: the generator reads each turn under the memory of those before it.
+        """
+        if self._generator.config.reading == "sequential":
+            raise BadRequest(
+                "This model's generator reads every turn under the memory of the turns before it,"
+                " so no turn can be taken out of a memory again."
+            )
+        nothing = self._generator.empty_state()
+        return (
+            (turn, self._generator.adapter(memory.state.without(self._fold(nothing, turn))))
+            for turn in self._store.memory_turns(person.id)
+            if turn.id <= memory.through_turn_id
+        )
+
     def _saved(self, person: UserRow) -> tuple[Recollection, bool]:
         """Return the saved memory, and whether it is one to read on from.
 
@@ -216,18 +237,17 @@ class Recollector:
             raise
         return _recollection(row, state, row.revision)
 
-    def _fold(self, state: MemoryState, turn: TurnRow) -> MemoryState:
-        exchange = exchange_of(turn)
-        return fold(self._lm, self._generator, state, self._context(turn), exchange, roles=self._roles)
-
     def _reading(self, state: MemoryState, ledger: int, through: int, num_turns: int) -> Reading:
         generator, base, payload = self._generator.fingerprint, self._base, state.to_bytes()
         reading = Reading(payload, "", generator, base, ledger, through, num_turns, state.num_tokens)
         return replace(reading, checksum=row_checksum(reading))
 
-    def _context(self, turn: TurnRow) -> list[Exchange]:
+    def _fold(self, state: MemoryState, turn: TurnRow) -> MemoryState:
+        """Return `state` with one more turn read into it, in the context of its session."""
         before = self._store.session_turns(turn.user_id, turn.session_id, before=turn.id, limit=CONTEXT_TURNS)
-        return [exchange_of(t) for t in before]
+        # what was said while memory was off is no context either
+        context = [exchange_of(t) for t in before if t.in_memory or t.copy_of]
+        return fold(self._lm, self._generator, state, context, exchange_of(turn), roles=self._roles)
 
 
 def exchange_of(turn: TurnRow) -> Exchange:

@@ -39,6 +39,22 @@ class MemoryState:
         """SHA-256 of the bytes, in hex: equal digests are equal memories."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    def without(self, part: "MemoryState") -> "MemoryState":
+        """Return what is left when `part` is taken out, to within the rounding of float32 sums.
+
+        Only where chunks are read independently is a chunk's part what reading it alone makes.
+
+        Args:
+            part: what was read of some chunks alone, into an empty state of the same generator.
+
+        Raises:
+            ValueError: `part` was made by another generator.
+        """
+        if part.generator != self.generator:
+            raise ValueError(f"part: expected one of generator {self.generator}, got {part.generator}")
+        sums = {name: s - part.sums[name] for name, s in self.sums.items()}
+        return MemoryState(sums, self.num_tokens - part.num_tokens, self.generator)
+
     def to_bytes(self) -> bytes:
         """Return the state as one safetensors file; equal states give equal bytes."""
         about = {"format": FORMAT, "num_tokens": self.num_tokens, "generator": self.generator}

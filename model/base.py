@@ -228,6 +228,20 @@ class BaseModel:
             logits: Tensor = self.network(input_ids=ids, use_cache=False).logits[0]
         return logits
 
+    def log_likelihoods(
+        self, before: Sequence[int], following: Sequence[int], adapter: Adapter | None = None
+    ) -> Tensor:
+        """Return the log-likelihood of every token of `following`, float32 `[T]`, in nats.
+
+        Args:
+            before: what stands before it, at least one token.
+            following: the tokens whose likelihood is asked for, each after all those in front of it.
+            adapter: None is the base model.
+        """
+        logits = self.logits([*before, *following], adapter)[len(before) - 1 : -1]
+        chosen = torch.tensor(list(following), device=logits.device)
+        return torch.log_softmax(logits.float(), -1).gather(1, chosen[:, None])[:, 0]
+
     @torch.inference_mode()
     def read(
         self,

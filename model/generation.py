@@ -56,6 +56,33 @@ def stream(
         token_ids: the prompt, ending where the reply begins.
         adapter: the person's memory; None is the model as it is.
     """
+    num_shown = 0
+    for _, text in _steps(lm, token_ids, adapter, sampling, stop):
+        if len(text) > num_shown:
+            yield text[num_shown:]
+            num_shown = len(text)
+
+
+def answer(
+    lm: BaseModel, token_ids: Sequence[int], adapter: Adapter | None, sampling: Sampling
+) -> tuple[list[int], str]:
+    """Return the whole answer to a prompt, as the tokens that the model chose, with what ended it, and as
+    text.
+
+    Args: as of `stream`.
+    """
+    *_, (new, text) = _steps(lm, token_ids, adapter, sampling, stop=None)
+    return new, text
+
+
+def _steps(
+    lm: BaseModel,
+    token_ids: Sequence[int],
+    adapter: Adapter | None,
+    sampling: Sampling,
+    stop: threading.Event | None,
+) -> Iterator[tuple[list[int], str]]:
+    """Yield, after every new token, the answer so far: its tokens, with what ended it, and its text."""
     random = torch.Generator(device="cpu")
     if sampling.seed is not None:
         random.manual_seed(sampling.seed)
@@ -65,25 +92,24 @@ def stream(
     cache = DynamicCache(config=lm.network.config)
     new: list[int] = []
     shown = ""
+    is_over = False
     step = torch.tensor([list(token_ids)], device=lm.device)
-    while len(new) < sampling.max_new_tokens and not (stop and stop.is_set()):
+    while not is_over and len(new) < sampling.max_new_tokens and not (stop and stop.is_set()):
         with torch.inference_mode(), lm.lock, applied(lm.network, adapter):
             logits = lm.network(
                 input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits[0, -1]
         token = _choose(logits.float().cpu(), sampling, random)
-        if token in ends:
-            break
         new.append(token)
         step = torch.tensor([[token]], device=lm.device)
-        text = lm.tokenizer.decode(new, skip_special_tokens=True).lstrip()
+        is_end = token in ends
+        text = lm.tokenizer.decode(new[:-1] if is_end else new, skip_special_tokens=True).lstrip()
         text, is_over = _before(text, lm.plain_markers)
+        is_over = is_over or is_end
         # the bytes of one character can be several tokens: wait until it is whole
         if len(text) > len(shown) and not text.endswith("\ufffd"):
-            yield text[len(shown) :]
             shown = text
-        if is_over:
-            break
+        yield new, shown
 
 
 def _before(text: str, markers: Sequence[str]) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-import app.cli
+import app.console
 import app.wiring
 from app.chat import Chat
 from app.cli import main
@@ -125,6 +125,10 @@ BAD = {
     "memory of nobody": (["memory", "show", "--user", "Nobody"], "nobody called"),
     "forgetting nobody": (["memory", "reset", "--user", "Nobody"], "nobody called"),
     "rebuilding nobody": (["memory", "rebuild", "--user", "Nobody"], "nobody called"),
+    "a question about nobody": (["memory", "why", "--user", "Nobody", "hello"], "nobody called"),
+    "an empty question": (["memory", "why", "--user", "Ada", " "], "empty"),
+    "no question": (["memory", "why", "--user", "Ada"], "question"),
+    "no turns to print": (["memory", "why", "--user", "Ada", "--limit", "0", "hello"], "--limit"),
     "no recall file": (["eval", "recall", "missing.jsonl"], "missing.jsonl"),
     "an unknown method": (["eval", "recall", "missing.jsonl", "--methods", "guess"], "guess"),
     "no people": (["eval", "recall", "missing.jsonl", "--limit", "0"], "--limit"),
@@ -225,6 +229,76 @@ def test_memory_show_says_what_was_read_and_with_what(capsys: Out) -> None:
     }
     assert told["tokens"] > 0
     assert told["bytes"] > 0
+    assert told["sessions"] == 1
+    assert told["since"] <= told["updated_at"]
+
+
+@pytest.mark.usefixtures("ada")
+def test_memory_show_says_how_full_every_layer_is(capsys: Out) -> None:
+    """A line a layer and what it comes to; in JSON the singular values too."""
+    assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [g["name"] for g in told["gauge"]] == [f"model.layers.{i}.self_attn.o_proj" for i in range(2)]
+    assert all(len(g["singular_values"]) == g["state_size"] == 16 for g in told["gauge"])
+    assert told["fullness"] == max(g["fullness"] for g in told["gauge"])
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    out = capsys.readouterr().out
+    for g in told["gauge"]:
+        assert f"{g['name']}: {g['num_directions']} of 16 directions in use, effective rank" in out
+    assert not told["is_filling_up"]
+    assert f"There is room: {told['fullness']:.0%} of the directions" in out
+    assert "gauge" not in out
+    # more tokens than directions
+    assert main(["ask", "--user", "Ada", "I live in Lisbon with my sister, who works as a welder."]) == 0
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    assert "It is filling up: 100% of the directions" in capsys.readouterr().out
+
+
+def test_memory_show_of_somebody_who_said_nothing_shows_no_layer(chat: Chat, capsys: Out) -> None:
+    assert main(["memory", "show", "--user", "Ada"]) == 0
+    out = capsys.readouterr().out
+    assert "turns: 0\n" in out
+    assert "directions" not in out
+
+
+@pytest.mark.usefixtures("ada")
+def test_memory_why_says_what_an_answer_leans_on(capsys: Out, settings: Settings) -> None:
+    """As lines, with what they do not mean, or as one object; nothing is stored."""
+    assert main(["memory", "why", "--user", "Ada", "What is my dog called?"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert SESSION[0]["content"] in out
+    assert "it is no proof" in out
+    assert "cover for each other" in out
+    assert main(["memory", "why", "--user", "Ada", "--json", "What is my dog called?"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert f"answer: {told['answer']}\n" in out
+    assert (told["user"], told["turns"], len(told["leans_on"])) == ("Ada", 1, 1)
+    [turn] = told["leans_on"]
+    # the only turn is all that memory is
+    assert turn["drop"] == pytest.approx(told["log_likelihood"] - told["without_memory"], abs=1e-4)
+    assert stored(settings) == {"Ada": 1}
+
+
+@pytest.mark.usefixtures("ada")
+def test_memory_why_prints_the_turns_that_it_is_asked_for(
+    capsys: Out, settings: Settings, tmp_path: Path
+) -> None:
+    """One line each, however long a turn is and whatever it would do to a terminal."""
+    long = [{"role": "user", "content": "\x1b[31mred\n" + "x" * 500}, {"role": "assistant", "content": "Oh."}]
+    file = tmp_path / "more.jsonl"
+    file.write_text(f"{json.dumps(long)}\n")
+    assert main(["import", "--user", "Ada", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["memory", "why", "--user", "Ada", "--limit", "1", "Hello?"]) == 0
+    assert "the 1 most of 2:" in capsys.readouterr().out
+    assert main(["memory", "why", "--user", "Ada", "Hello?"]) == 0
+    out = capsys.readouterr().out
+    [line] = [line for line in out.splitlines() if "xxx" in line]
+    assert "[31mred xxx" in line
+    assert line.endswith("...")
+    assert len(line) <= 105
+    assert "\x1b" not in line
 
 
 @pytest.mark.usefixtures("ada")
@@ -260,7 +334,7 @@ def test_a_defect_before_the_log_is_known_shows_no_traceback(
     def broken(**_flags: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(app.cli, "load_settings", broken)
+    monkeypatch.setattr(app.console, "load_settings", broken)
     logging.getLogger().handlers[:] = []
     assert main(["memory", "show", "--user", "Ada"]) == 1
     assert capsys.readouterr().err.count("\n") == 1

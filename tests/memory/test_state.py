@@ -52,3 +52,18 @@ def test_a_state_with_a_number_that_is_none_is_refused() -> None:
 def test_a_state_of_another_format_is_refused() -> None:
     with pytest.raises(DamagedState, match="remanence-state-1"):
         MemoryState.from_bytes(BYTES.replace(b"remanence-state-1", b"remanence-state-9"))
+
+
+def test_a_part_that_is_taken_out_leaves_the_rest() -> None:
+    """Of a state and itself exactly nothing is left; a part of another generator is refused."""
+    whole = some_state()
+    nothing = whole.without(whole)
+    assert nothing.num_tokens == 0
+    assert all(torch.equal(s, torch.zeros(5, 5)) for s in nothing.sums.values())
+    part = MemoryState({name: s / 4 for name, s in whole.sums.items()}, num_tokens=3, generator="abc")
+    rest = whole.without(part)
+    assert rest.num_tokens == 9
+    for name, s in whole.sums.items():
+        torch.testing.assert_close(rest.sums[name], 0.75 * s)
+    with pytest.raises(ValueError, match="expected one of generator abc, got other"):
+        whole.without(MemoryState(whole.sums, num_tokens=3, generator="other"))

@@ -44,6 +44,16 @@ def test_an_adapter_changes_the_logits_as_merged_weights_would(
     torch.testing.assert_close(adapted, merged, rtol=1e-4, atol=1e-4)
 
 
+def test_likelihoods_are_those_of_one_token_after_the_other(
+    lm: BaseModel, generator: Generator, state: MemoryState
+) -> None:
+    """Each asked for alone, with all that stands before it, under a memory and under none."""
+    for adapter in (None, generator.adapter(state)):
+        slow = [lm.logits(IDS[:i], adapter)[-1].log_softmax(-1)[IDS[i]] for i in range(4, len(IDS))]
+        fast = lm.log_likelihoods(IDS[:4], IDS[4:], adapter)
+        torch.testing.assert_close(fast, torch.stack(slow), rtol=1e-4, atol=1e-4)
+
+
 def test_an_empty_memory_is_exactly_the_base_model(lm: BaseModel, generator: Generator) -> None:
     assert torch.equal(lm.logits(IDS, generator.adapter(generator.empty_state())), lm.logits(IDS))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import READ_CONTEXT_TOKENS, Exchange, chunks, fold, prompt_ids
-from model.generation import Sampling, stream
+from model.generation import Sampling, answer, stream
 from model.training.tokenizer import opened, rendered
 
 TALK = [Exchange(f"Message number {i}.", f"Reply number {i}.") for i in range(60)]
@@ -27,6 +27,16 @@ def lm(tiny_model: Path) -> BaseModel:
 @pytest.fixture(scope="module")
 def generator(tiny_model: Path) -> Generator:
     return Generator.from_pretrained(tiny_model / "generator")
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, token_ids: list[int]) -> None:
+    """Let a model choose these tokens, one after the other."""
+    waiting = iter(token_ids)
+
+    def next_token(logits: Tensor, _sampling: Sampling, _random: torch.Generator) -> int:
+        return next(waiting)
+
+    monkeypatch.setattr("model.generation._choose", next_token)
 
 
 def test_a_prompt_is_what_training_showed_the_model(lm: BaseModel) -> None:
@@ -108,13 +118,8 @@ def test_a_model_without_a_chat_template_gets_a_plain_one_and_stops_at_its_next_
     assert " ".join(text.split()) == expected
     assert text.count("\n") == 3
     said = lm.tokenizer.encode("Yes.\nUser: and then\nAssistant: more", add_special_tokens=False)
-    scripted = iter([*said, *[said[0]] * 50])
-
-    def next_token(logits: Tensor, _sampling: Sampling, _random: torch.Generator) -> int:
-        return next(scripted)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.generation._choose", next_token)
+        scripted(patch, [*said, *[said[0]] * 50])
         assert "".join(stream(lm, prompt_ids(lm, [], "Hello", 0), None, Sampling())) == "Yes."
 
 
@@ -196,6 +201,27 @@ def test_a_tiny_top_p_is_greedy(lm: BaseModel) -> None:
     ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
     drawn = list(stream(lm, ids, None, Sampling(temperature=2.0, top_p=1e-6, max_new_tokens=8)))
     assert drawn == list(stream(lm, ids, None, Sampling(max_new_tokens=8)))
+
+
+def test_a_whole_answer_is_what_was_streamed_with_the_tokens_it_is_made_of(
+    lm: BaseModel, generator: Generator
+) -> None:
+    ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
+    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], TALK[0]))
+    tokens, text = answer(lm, ids, adapter, Sampling(max_new_tokens=12))
+    assert text == "".join(stream(lm, ids, adapter, Sampling(max_new_tokens=12)))
+    for i, token in enumerate(tokens):
+        assert token == int(lm.logits(ids + tokens[:i], adapter)[-1].argmax())
+
+
+@pytest.mark.parametrize("said", ["Yes.", ""])
+def test_the_token_that_ends_an_answer_is_one_of_its_tokens(
+    said: str, lm: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that an answer of no words has a likelihood too; nothing is asked of the model after it."""
+    expected = [*lm.tokenizer.encode(said, add_special_tokens=False), lm.tokenizer.eos_token_id]
+    scripted(monkeypatch, expected)
+    assert answer(lm, prompt_ids(lm, [], "Hello", 0), None, Sampling()) == (expected, said)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,219 @@
+"""Which turns an answer leans on, and what is said of a saved memory."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+import torch
+
+from app.chat import Chat
+from app.errors import BadRequest, NotFound, RemanenceError, TooLong
+from app.inspection import explain, overview
+from app.recollection import Recollector, exchange_of
+from app.settings import Settings
+from memory.generator import Generator
+from memory.state import MemoryState
+from model.base import BaseModel
+from model.conversation import Exchange, fold, prompt_ids
+from model.generation import Sampling
+from storage.store import Store
+
+Loaded = tuple[BaseModel, Generator]
+Open = Callable[[str], tuple[Chat, Store]]
+
+QUESTION = "What is my dog called?"
+SAID = [
+    Exchange("My dog is called Biscuit.", "Nice."),
+    Exchange("I live in Lisbon with my sister.", "Ah."),
+    Exchange("It is raining again, so I stay at home.", "Oh."),
+]
+
+
+def same(one: MemoryState, other: MemoryState) -> None:
+    """Fail unless both states are the same to within the rounding of float32 sums."""
+    assert one.num_tokens == other.num_tokens
+    for name, s in other.sums.items():
+        torch.testing.assert_close(one.sums[name], s, rtol=1e-5, atol=1e-5 * float(s.abs().max()))
+
+
+@pytest.mark.parametrize("left_out", range(3))
+def test_taking_a_turn_out_is_never_having_read_it(left_out: int, loaded: Loaded) -> None:
+    """What is left is the state of the other turns, and no other turn's, in whatever order they came."""
+    lm, generator = loaded
+
+    def read(exchanges: list[Exchange]) -> MemoryState:
+        state = generator.empty_state()
+        for exchange in exchanges:
+            state = fold(lm, generator, state, [], exchange)
+        return state
+
+    others = [e for i, e in enumerate(SAID) if i != left_out]
+    same(read(SAID).without(read([SAID[left_out]])), read(others))
+    with pytest.raises(AssertionError):
+        same(read(SAID).without(read([SAID[left_out]])), read(SAID))
+
+
+@pytest.mark.parametrize("left_out", range(3))
+def test_a_drop_is_what_a_memory_that_never_read_the_turn_would_lose(
+    left_out: int, chat: Chat, loaded: Loaded, open_another: Open
+) -> None:
+    """Against a memory rebuilt from the other sessions, and the same answer measured under it."""
+    chat.import_sessions("Ada", [[e] for e in SAID])
+    found = chat.why("Ada", QUESTION)
+    drops = {leaning.turn.user_text: leaning.drop for leaning in found.leanings}
+
+    never, store = open_another("never")
+    person = never.welcome("Ada")
+    never.import_sessions("Ada", [[e] for i, e in enumerate(SAID) if i != left_out])
+    lm, generator = loaded
+    rebuilt = generator.adapter(Recollector(store, lm, generator).catch_up(person).state)
+    whole = generator.adapter(Recollector(chat._store, lm, generator).catch_up(chat.welcome("Ada")).state)
+    prompt = prompt_ids(lm, [], QUESTION, 0)
+    again = explain(
+        lm, prompt, Sampling(max_new_tokens=12), whole, [(found.leanings[0].turn, rebuilt)], lambda _n: None
+    )
+    assert again.answer == found.answer
+    assert drops[SAID[left_out].user] == pytest.approx(again.leanings[0].drop, abs=1e-3)
+    # the memories differ enough for this to mean something
+    assert len({round(drop, 2) for drop in drops.values()}) > 1
+
+
+def test_what_later_turns_took_from_a_turn_as_context_stays(chat: Chat, store: Store, loaded: Loaded) -> None:
+    """The turns after it in its session are not read again."""
+    lm, generator = loaded
+    chat.import_sessions("Ada", [SAID])
+    ada = chat.welcome("Ada")
+    reader = Recollector(store, lm, generator)
+    expected = fold(lm, generator, generator.empty_state(), [], SAID[0])
+    expected = fold(lm, generator, expected, SAID[:2], SAID[2])
+    [_, (turn, without), _] = reader.leaving_out(ada, reader.catch_up(ada))
+    assert exchange_of(turn) == SAID[1]
+    for name in without.updates:
+        torch.testing.assert_close(
+            without.delta(name), generator.adapter(expected).delta(name), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_a_turn_that_is_all_of_memory_is_leaned_on_for_all_that_memory_adds(
+    chat: Chat, loaded: Loaded, store: Store
+) -> None:
+    """And one without which memory is the same is not leaned on at all; the first comes first."""
+    lm, generator = loaded
+    chat.import_sessions("Ada", [SAID])
+    needless, needed, _ = store.turns(chat.welcome("Ada").id)
+    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], SAID[1]))
+    nothing = generator.adapter(generator.empty_state())
+    progress: list[int] = []
+    found = explain(
+        lm,
+        prompt_ids(lm, [], QUESTION, 0),
+        Sampling(max_new_tokens=12),
+        adapter,
+        [(needless, adapter), (needed, nothing)],
+        progress.append,
+    )
+    assert found.log_likelihood > found.without_memory
+    assert [(leaning.turn, leaning.drop) for leaning in found.leanings] == [
+        (needed, found.log_likelihood - found.without_memory),
+        (needless, 0.0),
+    ]
+    assert progress == [1, 2]
+
+
+def test_the_answer_is_the_likeliest_one_in_a_session_of_its_own(
+    store: Store, loaded: Loaded, settings: Settings
+) -> None:
+    """Also where replies are drawn at random, and with nothing of the running session in the prompt."""
+    chat = Chat(store, *loaded, settings.model_copy(update={"temperature": 2.0}))
+    chat.welcome("Ada")
+    chat.import_sessions("Ada", [SAID])
+    greedy = Chat(store, *loaded, settings.model_copy(update={"temperature": 0.0}))
+    found = chat.why("Ada", QUESTION)
+    assert found.answer == "".join(greedy.reply("Ada", None, QUESTION))
+    chat.close()
+    greedy.close()
+
+
+def test_every_turn_is_weighed_once_and_the_heaviest_come_first(chat: Chat) -> None:
+    """Those of every session of the person, and nobody else's; progress counts them."""
+    chat.import_sessions("Ada", [SAID[:2], SAID[2:]])
+    chat.import_sessions("Bob", [[Exchange("I play the cello.", "Oh.")]])
+    progress: list[int] = []
+    found = chat.why("Ada", QUESTION, progress.append)
+    assert {leaning.turn.user_text for leaning in found.leanings} == {e.user for e in SAID}
+    drops = [leaning.drop for leaning in found.leanings]
+    assert drops == sorted(drops, reverse=True)
+    assert progress == [1, 2, 3]
+    summary = found.summary(2)
+    assert (summary["turns"], len(summary["leans_on"])) == (3, 2)
+    assert summary["leans_on"][0]["user"] == found.leanings[0].turn.user_text
+
+
+def test_asking_why_leaves_nothing_behind(chat: Chat, store: Store) -> None:
+    chat.import_sessions("Ada", [SAID])
+    ada = chat.welcome("Ada")
+    chat.settle("Ada")
+    before = (store.state(ada.id), list(store.turns(ada.id)), store.sessions(ada.id))
+    chat.why("Ada", QUESTION)
+    assert (store.state(ada.id), list(store.turns(ada.id)), store.sessions(ada.id)) == before
+
+
+def test_without_a_memory_the_answer_is_the_models_alone(chat: Chat) -> None:
+    found = chat.why("Ada", QUESTION)
+    assert found.leanings == ()
+    assert found.log_likelihood == found.without_memory
+    assert found.num_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("user", "question", "error"),
+    [("Nobody", QUESTION, NotFound), ("Ada", " ", BadRequest), ("Ada", "x" * 1_000_000, TooLong)],
+)
+def test_what_cannot_be_asked_is_refused(
+    chat: Chat, user: str, question: str, error: type[RemanenceError]
+) -> None:
+    with pytest.raises(error):
+        chat.why(user, question)
+
+
+def test_no_turn_is_taken_out_of_a_memory_that_is_no_sum(
+    store: Store, loaded: Loaded, settings: Settings
+) -> None:
+    """A generator that reads in sequence is refused with the reason, before anything is answered."""
+    lm, generator = loaded
+    sequential = Generator(replace(generator.config, reading="sequential")).eval().requires_grad_(False)
+    chat = Chat(store, lm, sequential, settings)
+    chat.welcome("Ada")
+    chat.import_sessions("Ada", [SAID])
+    with pytest.raises(BadRequest, match="reads every turn under the memory of the turns before it"):
+        chat.why("Ada", QUESTION)
+    chat.close()
+
+
+def test_an_overview_counts_what_was_read_and_what_was_not(chat: Chat, store: Store) -> None:
+    """Sessions and times are those of the turns in memory; what came since is unread."""
+    ada = chat.welcome("Ada")
+    chat.import_sessions("Ada", [SAID[:2], SAID[2:]])
+    figures = chat.settle("Ada")
+    later = store.add_session(ada.id, "later")
+    store.add_turn(ada.id, later.id, "Hello!", "Hi.", "complete")
+    found = overview(store, ada)
+    assert (found.turns, found.sessions, found.unread) == (3, 2, 1)
+    assert (found.revision, found.tokens) == (figures.revision, figures.tokens)
+    assert found.since == min(turn.created_at for turn in store.turns(ada.id))
+    assert [gauge.state_size for gauge in found.gauges] == [16, 16]
+    # more tokens than directions
+    assert found.fullness == 1.0
+    assert found.is_filling_up
+    told = found.summary()
+    assert datetime.fromisoformat(told["since"]) <= datetime.fromisoformat(told["updated_at"])
+    assert [set(gauge) for gauge in told["gauge"]] == [
+        {"name", "state_size", "num_directions", "effective_rank", "singular_values", "fullness"}
+    ] * 2
+
+
+def test_an_overview_of_somebody_who_said_nothing_is_empty(chat: Chat, store: Store) -> None:
+    found = overview(store, chat.welcome("Ada"))
+    assert (found.turns, found.sessions, found.unread, found.bytes, found.gauges) == (0, 0, 0, 0, ())
+    assert (found.since, found.updated_at, found.fullness, found.is_filling_up) == (None, None, 0.0, False)
