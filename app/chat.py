@@ -22,7 +22,7 @@ from typing import Literal
 
 import torch
 
-from app.errors import BadRequest, NotFound, RemanenceError, translated
+from app.errors import BadRequest, MemoryDamaged, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
 from app.inspection import Explanation, explain
 from app.recollection import MemoryFigures, OnTurn, Recollector, exchange_of, saved_memory
@@ -152,8 +152,8 @@ class Chat:
         # 5. memory reads it, after the reply
         if said.in_memory:
             self._read_later(said.person)
-        figures = recollection.figures if recollection else None
-        return Answer(text, turn, len(token_ids), seconds, figures)
+        figures = recollection.figures if recollection else self._saved_figures(said.person)
+        return Answer(text, turn, len(token_ids), seconds, figures, said.in_memory)
 
     def _store_turn(self, said: "Said", reply: str, status: Status) -> TurnRow:
         session = said.session or self._begin_session(said.person, said.session_name, said.text)
@@ -244,6 +244,12 @@ class Chat:
             return MemoryFigures(0, 0, 0)
         row, _ = saved
         return MemoryFigures(row.revision, row.num_turns, row.num_tokens)
+
+    def _saved_figures(self, person: UserRow) -> MemoryFigures:
+        # an answer without memory does not need it to be sound
+        with suppress(MemoryDamaged):
+            return self.memory(person.name)
+        return MemoryFigures(0, 0, 0)
 
     @translated()
     def count_turns(self, user: str) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,6 +71,40 @@ def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = 
 
 
 @memory_commands.command()
+def turns(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
+    """List what a person said, with the numbers that forget takes, and whether memory reads it."""
+    from app.wiring import open_store
+
+    with open_store(settings_in_force(data=data, model=model)) as store:
+        person = existing(store, user)
+        sessions = {session.id: session for session in store.sessions(person.id)}
+        listed: list[dict[str, Any]] = [
+            {
+                "turn": turn.id,
+                "session": turn.session_id,
+                "name": sessions[turn.session_id].name,
+                "at": turn.created_at.isoformat(timespec="seconds"),
+                "in_memory": turn.in_memory and sessions[turn.session_id].memory_on,
+                "status": turn.status,
+                "text": turn.user_text,
+            }
+            for turn in store.turns(person.id)
+        ]
+    if as_json:
+        print_about({"user": user, "turns": listed}, as_json)
+        return
+    for line in listed:
+        read = "in memory" if line["in_memory"] else "not in memory"
+        print(f"turn {line['turn']}, session {line['session']}, {line['at']}, {read}: {_line(line['text'])}")
+
+
+def _line(text: str) -> str:
+    """Return `text` as one line of the terminal."""
+    said = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return said if len(said) <= LINE_CHARS else f"{said[: LINE_CHARS - 3]}..."
+
+
+@memory_commands.command()
 def why(
     question: Annotated[str, typer.Argument(help="What to ask; it is not stored.")],
     user: User,
@@ -111,9 +145,8 @@ def _print_explanation(explanation: "Explanation", limit: int) -> None:
     shown = explanation.leanings[:limit]
     print(f"what it loses without a turn, the {len(shown)} most of {len(explanation.leanings)}:")
     for leaning in shown:
-        said = "".join(c for c in " ".join(leaning.turn.user_text.split()) if c.isprintable())
-        line = said if len(said) <= LINE_CHARS else f"{said[: LINE_CHARS - 3]}..."
-        print(f"{leaning.drop:+9.2f}  {leaning.turn.created_at:%Y-%m-%d}  {line}")
+        turn = leaning.turn
+        print(f"{leaning.drop:+9.2f}  turn {turn.id}, {turn.created_at:%Y-%m-%d}: {_line(turn.user_text)}")
     print(CAUTION)
 
 

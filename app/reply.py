@@ -18,14 +18,16 @@ class Answer:
         turn: as it is stored; its status says whether it was stopped. None in a temporary chat.
         prompt_tokens: length of the prompt.
         seconds: from the question to the last word.
-        memory: what memory had read when it answered; this turn is read after that. None where it was off.
+        memory: what memory had read; this turn is read after that.
+        memory_on: whether memory answered, and reads this turn.
     """
 
     text: str
     turn: TurnRow | None
     prompt_tokens: int
     seconds: float
-    memory: MemoryFigures | None
+    memory: MemoryFigures
+    memory_on: bool
 
     @property
     def session_id(self) -> int | None:
@@ -38,7 +40,7 @@ class Answer:
             "reply": self.text,
             "turn": self.turn.id if self.turn else None,
             "prompt_tokens": self.prompt_tokens,
-            "memory": asdict(self.memory) if self.memory else None,
+            "memory": asdict(self.memory),
             "seconds": round(self.seconds, 3),
         }
 

@@ -217,9 +217,9 @@ def throttled(pieces: Iterator[str]) -> Iterator[str]:
     yield shown
 
 
-def memory_text(memory: MemoryFigures | None, answer: Answer | None = None) -> str:
+def memory_text(memory: MemoryFigures, answer: Answer | None = None) -> str:
     """Return the line about the memory, and about the answer if there is one."""
-    if memory is None:
+    if answer is not None and not answer.memory_on:
         line = texts.MEMORY_OFF
     else:
         line = texts.MEMORY.format(turns=memory.turns, tokens=memory.tokens, revision=memory.revision)

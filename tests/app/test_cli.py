@@ -78,10 +78,51 @@ def test_ask_tells_in_json_what_the_reply_cost(capsys: Out, settings: Settings) 
     """One object with the reply, the length of the prompt, the memory it was made under, and the time."""
     assert main(["ask", "--user", "Ada", "--memory", "off", "--json", "What is my dog called?"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"reply", "prompt_tokens", "memory", "seconds"}
-    assert set(told["memory"]) == {"revision", "turns", "tokens"}
+    assert set(told) == {"reply", "turn", "prompt_tokens", "memory", "seconds"}
+    assert set(told["memory"]) == {"revision", "turns", "tokens", "unread"}
     assert (told["memory"]["revision"], told["memory"]["turns"]) == (1, 1)
     assert stored(settings) == {"Ada": 2}
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_was_said_is_listed_left_out_and_forgotten(capsys: Out, settings: Settings) -> None:
+    """Turns come with the numbers that forget takes; verify finds the memory equal to one read anew."""
+    assert main(["ask", "--user", "Ada", "--memory", "off", "I juggle."]) == 0
+    capsys.readouterr()
+    assert main(["memory", "turns", "--user", "Ada", "--json"]) == 0
+    [first, second] = json.loads(capsys.readouterr().out)["turns"]
+    assert [first["in_memory"], second["in_memory"]] == [True, False]
+    assert main(["memory", "off", "--user", "Ada", "--session", str(first["session"])]) == 0
+    assert main(["memory", "on", "--user", "Ada", "--session", str(first["session"])]) == 0
+    assert main(["memory", "turns", "--user", "Ada"]) == 0
+    assert f"turn {second['turn']}, session {second['session']}," in capsys.readouterr().out
+    assert main(["memory", "forget", "--user", "Ada", "--turn", str(first["turn"]), "--yes", "--json"]) == 0
+    receipt = json.loads(capsys.readouterr().out)
+    assert (receipt["turns"], receipt["kept_turns"]) == (1, 0)
+    assert main(["memory", "verify", "--user", "Ada", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["live"], told["rebuilt"], told["equal"]) == (receipt["after"], receipt["after"], True)
+    assert stored(settings) == {"Ada": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Name one thing to forget"),
+        (["--turn", "1", "--all"], "Name one thing to forget"),
+        (["--turn", "77"], "Ada has no turn number 77."),
+        (["--session", "77"], "Ada has no session number 77."),
+        (["--before", "yesterday"], "--before"),
+    ],
+)
+@pytest.mark.usefixtures("ada")
+def test_nothing_is_forgotten_by_mistake(
+    arguments: list[str], sentence: str, capsys: Out, settings: Settings
+) -> None:
+    """What is not named clearly, or is not there, is one sentence and exit code 2."""
+    assert main(["memory", "forget", "--user", "Ada", "--yes", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    assert stored(settings) == {"Ada": 1}
 
 
 @pytest.mark.usefixtures("ada")

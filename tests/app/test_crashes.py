@@ -1,0 +1,241 @@
+"""Whatever happens to what was said, and whenever the process dies: memory is that of what is kept."""
+
+import os
+import random
+import select
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import app.chat
+from app.chat import Chat
+from app.forgetting import Selection
+from app.settings import Settings
+from memory.generator import Generator
+from memory.state import MemoryState
+from model.base import BaseModel
+from model.conversation import Exchange, fold
+from storage.rows import TurnRow
+from storage.store import Store
+
+Loaded = tuple[BaseModel, Generator]
+
+NUM_KILLS = 200
+# Longer than a turn takes, so that kills fall everywhere in it.
+LONGEST_LIFE_S = 0.3
+REPLY = "I see."
+
+
+def one_reply(*_arguments: Any) -> Iterator[str]:
+    """A model that always says the same, so that what was said is known beforehand."""
+    yield REPLY
+
+
+def message(number: int) -> str:
+    """What is said as the turn of this number."""
+    return f"My friend {number} keeps {number * 7} hens."
+
+
+def chat_until_killed(database: Path, loaded: Loaded, settings: Settings, told: int) -> None:
+    """Go on with the script from what is stored; after each turn write its number to the pipe `told`."""
+    with closing(Store.open(database)) as store, closing(Chat(store, *loaded, settings)) as chat:
+        chat.welcome("Ada")
+        chat.read_what_was_left()
+        number = chat.count_turns("Ada")
+        while True:
+            # a new session every five turns
+            list(chat.reply("Ada", f"talk {number // 5}", message(number)))
+            os.write(told, number.to_bytes(4, "little"))
+            number += 1
+
+
+@pytest.mark.slow
+def test_killed_200_times_a_chat_loses_nothing_and_reads_everything_once(
+    data: Path, loaded: Loaded, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SIGKILL at random moments of a long chat ends in the memory of the chat that nobody interrupted."""
+    monkeypatch.setattr(app.chat, "stream", one_reply)
+    rng = random.Random(0)
+    acknowledged = -1
+    for _ in range(NUM_KILLS):
+        heard, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(heard)
+            try:
+                chat_until_killed(settings.data / "remanence.db", loaded, settings, told)
+            finally:
+                os._exit(1)
+        os.close(told)
+        # nothing comes: only the time passes, unless the child dies by itself
+        select.select([], [], [], rng.uniform(0.0, LONGEST_LIFE_S))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), "the chat ended by itself"
+        with open(heard, "rb") as pipe:
+            numbers = pipe.read()
+        if whole := numbers[: len(numbers) // 4 * 4]:
+            acknowledged = max(acknowledged, int.from_bytes(whole[-4:], "little"))
+
+    file = settings.data / "remanence.db"
+    with closing(Store.open(file)) as store, closing(Chat(store, *loaded, settings)) as chat:
+        turns = list(store.turns(chat.welcome("Ada").id))
+        live, rebuilt = chat.verify("Ada")
+    assert len(turns) > acknowledged > 20
+    assert [turn.user_text for turn in turns] == [message(number) for number in range(len(turns))]
+    file = tmp_path / "uninterrupted.db"
+    with closing(Store.open(file)) as store, closing(Chat(store, *loaded, settings)) as chat:
+        chat.welcome("Ada")
+        exchanges = [Exchange(message(number), REPLY) for number in range(len(turns))]
+        chat.import_sessions("Ada", [exchanges[n : n + 5] for n in range(0, len(turns), 5)])
+        uninterrupted, _ = chat.verify("Ada")
+    assert live == rebuilt == uninterrupted
+
+
+def reference(loaded: Loaded, sessions: dict[int, list[TurnRow]], left_out: set[int]) -> str:
+    """The hash of the memory of what is kept, read the slow way: every turn with what stood before it."""
+    lm, generator = loaded
+    state: MemoryState = generator.empty_state()
+    turns = sorted((turn for said in sessions.values() for turn in said), key=lambda turn: turn.id)
+    for turn in turns:
+        if not turn.in_memory or turn.session_id in left_out:
+            continue
+        before = [t for t in sessions[turn.session_id] if t.position < turn.position]
+        context = [Exchange(t.user_text, t.reply_text) for t in before if t.in_memory or t.copy_of]
+        state = fold(lm, generator, state, context, Exchange(turn.user_text, turn.reply_text))
+    return state.digest
+
+
+class Ledger(RuleBasedStateMachine):
+    """Saying, editing, branching, switching, forgetting and crashing in any order."""
+
+    loaded: Loaded
+    settings_in_force: Settings
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.left_out: set[int] = set()
+        self.is_on = True
+        self._open()
+        self.chat.welcome("Ada")
+
+    def _open(self) -> None:
+        self.store = Store.open(Path(self.folder.name) / "remanence.db")
+        self.chat = Chat(self.store, *self.loaded, self.settings_in_force)
+
+    def teardown(self) -> None:
+        self.chat.close()
+        self.store.close()
+        self.folder.cleanup()
+
+    @property
+    def sessions(self) -> dict[int, list[TurnRow]]:
+        """What is stored, by session."""
+        return {session.id: self.chat.turns("Ada", session.id) for session in self.chat.sessions("Ada")}
+
+    @property
+    def turns(self) -> list[TurnRow]:
+        """What is stored, in order."""
+        return sorted((turn for said in self.sessions.values() for turn in said), key=lambda turn: turn.id)
+
+    @rule(
+        text=st.sampled_from(["I juggle.", "My cat is Misty.", "I live in Oslo now."]),
+        where=st.integers(0, 3),
+    )
+    def say(self, text: str, where: int) -> None:
+        """Say something, in a new session or in one that is there."""
+        sessions = [None, *self.sessions]
+        session = sessions[where % len(sessions)]
+        before = len(self.turns)
+        list(self.chat.reply("Ada", session, text))
+        turns = self.turns
+        assert (len(turns), turns[-1].user_text) == (before + 1, text)
+        assert turns[-1].in_memory == (self.is_on and turns[-1].session_id not in self.left_out)
+
+    @precondition(lambda self: self.turns)
+    @rule(which=st.integers(0, 9))
+    def edit(self, which: int) -> None:
+        """Say something else in the place of a turn."""
+        turn = self.turns[which % len(self.turns)]
+        before = [t.id for t in self.sessions[turn.session_id] if t.position < turn.position]
+        list(self.chat.reply("Ada", turn.session_id, "I meant Bergen.", instead_of=turn.id))
+        after = self.sessions[turn.session_id]
+        assert [t.id for t in after[:-1]] == before
+        assert after[-1].user_text == "I meant Bergen."
+
+    @precondition(lambda self: self.turns)
+    @rule(which=st.integers(0, 9))
+    def branch(self, which: int) -> None:
+        """Begin a session as another did."""
+        turn = self.turns[which % len(self.turns)]
+        session = self.chat.branch("Ada", turn.id)
+        if turn.session_id in self.left_out:
+            self.left_out.add(session.id)
+
+    @precondition(lambda self: self.turns)
+    @rule(which=st.integers(0, 9), whole=st.booleans())
+    def forget(self, which: int, whole: bool) -> None:
+        """Forget a turn or its session."""
+        turn = self.turns[which % len(self.turns)]
+        selection = Selection(session_id=turn.session_id) if whole else Selection(turn_id=turn.id)
+        receipt = self.chat.forget("Ada", selection)
+        assert turn.id not in {t.id for t in self.turns}
+        assert receipt.after == self.chat.verify("Ada")[1]
+
+    @precondition(lambda self: self.sessions)
+    @rule(which=st.integers(0, 9), on=st.booleans())
+    def switch_session(self, which: int, on: bool) -> None:
+        """Leave a session out, or take it in."""
+        session = list(self.sessions)[which % len(self.sessions)]
+        self.chat.set_memory("Ada", on, session=session)
+        (self.left_out.discard if on else self.left_out.add)(session)
+
+    @rule(on=st.booleans())
+    def switch(self, on: bool) -> None:
+        """Switch memory for everything said from now on."""
+        self.chat.set_memory("Ada", on)
+        self.is_on = on
+
+    @rule()
+    def crash(self) -> None:
+        """Begin anew, without having been asked to end."""
+        self.chat._background.shutdown(wait=False, cancel_futures=True)
+        self._open()
+
+    @invariant()
+    def memory_is_that_of_what_is_kept(self) -> None:
+        """However it came about, bit for bit."""
+        assert self.chat.verify("Ada") == (reference(self.loaded, self.sessions, self.left_out),) * 2
+
+
+def test_any_sequence_of_changes_ends_in_the_memory_of_what_is_kept(
+    loaded: Loaded, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random sequences of say, edit, branch, forget, switch and crash, each checked after every step."""
+    monkeypatch.setattr(app.chat, "stream", one_reply)
+    Ledger.loaded, Ledger.settings_in_force = loaded, settings
+    run_state_machine_as_test(Ledger, settings=SEQUENCES)
+
+
+SEQUENCES = hypothesis.settings(
+    max_examples=12,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+    derandomize=True,
+)
