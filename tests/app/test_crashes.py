@@ -2,9 +2,9 @@
 
 import os
 import random
-import select
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,9 +35,10 @@ from storage.store import Store
 Loaded = tuple[BaseModel, Generator]
 
 NUM_KILLS = 200
-# Longer than a turn takes, so that kills fall everywhere in it.
-LONGEST_LIFE_S = 0.3
+# How long a process lives at most, in turns of an undisturbed one; every fifth dies while it opens.
+TURNS_OF_A_LIFE = 6
 REPLY = "I see."
+OPEN = (2**32 - 1).to_bytes(4, "little")
 
 
 def one_reply(*_arguments: Any) -> Iterator[str]:
@@ -56,6 +57,7 @@ def chat_until_killed(database: Path, loaded: Loaded, settings: Settings, told: 
         chat.welcome("Ada")
         chat.read_what_was_left()
         number = chat.count_turns("Ada")
+        os.write(told, OPEN)
         while True:
             # a new session every five turns
             list(chat.reply("Ada", f"talk {number // 5}", message(number)))
@@ -63,15 +65,28 @@ def chat_until_killed(database: Path, loaded: Loaded, settings: Settings, told: 
             number += 1
 
 
+def seconds_of_a_turn(database: Path, loaded: Loaded, settings: Settings) -> float:
+    """How long a turn and its reading take here and now."""
+    with closing(Store.open(database)) as store, closing(Chat(store, *loaded, settings)) as chat:
+        chat.welcome("Ada")
+        started = time.perf_counter()
+        for number in range(5):
+            list(chat.reply("Ada", "talk", message(number)))
+        chat.settle("Ada")
+        return (time.perf_counter() - started) / 5
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_200_times_a_chat_loses_nothing_and_reads_everything_once(
     data: Path, loaded: Loaded, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """SIGKILL at random moments of a long chat ends in the memory of the chat that nobody interrupted."""
     monkeypatch.setattr(app.chat, "stream", one_reply)
     rng = random.Random(0)
+    turn_s = seconds_of_a_turn(tmp_path / "measured.db", loaded, settings)
     acknowledged = -1
-    for _ in range(NUM_KILLS):
+    for kill in range(NUM_KILLS):
         heard, told = os.pipe()
         child = os.fork()
         if child == 0:
@@ -81,15 +96,15 @@ def test_killed_200_times_a_chat_loses_nothing_and_reads_everything_once(
             finally:
                 os._exit(1)
         os.close(told)
-        # nothing comes: only the time passes, unless the child dies by itself
-        select.select([], [], [], rng.uniform(0.0, LONGEST_LIFE_S))
+        numbers = b"" if kill % 5 == 0 else os.read(heard, 4)
+        time.sleep(rng.uniform(0.0, TURNS_OF_A_LIFE * turn_s))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), "the chat ended by itself"
         with open(heard, "rb") as pipe:
-            numbers = pipe.read()
-        if whole := numbers[: len(numbers) // 4 * 4]:
-            acknowledged = max(acknowledged, int.from_bytes(whole[-4:], "little"))
+            numbers += pipe.read()
+        told_of = [numbers[n : n + 4] for n in range(0, len(numbers) - 3, 4)]
+        acknowledged = max([acknowledged, *(int.from_bytes(n, "little") for n in told_of if n != OPEN)])
 
     file = settings.data / "remanence.db"
     with closing(Store.open(file)) as store, closing(Chat(store, *loaded, settings)) as chat:
