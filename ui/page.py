@@ -1,13 +1,12 @@
-"""The chat page: sessions at the side, the conversation, and a quiet line about the memory.
+"""The chat page: sessions at the side, the conversation, a line about the memory, and the memory itself.
 
 Everything is looked up for the person whom the cookie names (`request.username`), at every event: what the
-browser sends along is a session's number and a text, and `Chat` finds no session but that person's own.
-Gradio keeps no conversation.
+browser sends along is a session's number, the place of a message and a text, and `Chat` finds nothing but
+that person's own. Gradio keeps no conversation; that of a temporary chat stays in the browser.
 """
 
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from threading import Event
 from typing import Any
@@ -17,17 +16,17 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from app.chat import Chat
-from app.errors import RemanenceError
-from app.recollection import MemoryFigures
+from app.errors import NotFound, RemanenceError
+from app.forgetting import Selection
 from app.reply import Answer
 from app.server import signed_in
 from ui import texts
 from ui.login import login_page
+from ui.memory import MemoryView, receipt_text
+from ui.messages import ENDINGS, Message, memory_text, message, pairs, plain, throttled
 
 log = logging.getLogger(__name__)
 
-# How often a growing reply is sent to the browser.
-UPDATE_SECONDS = 1 / 15
 # Replies in the making at once, over everybody; the model serves them in turn, a token each.
 MAX_REPLIES = 16
 
@@ -42,8 +41,6 @@ CSS = """
 # On a narrow screen the side covers the page: it opens by itself on a wide one only.
 IS_WIDE = "window.innerWidth >= 768"
 LOG_OUT = "() => fetch('/api/logout', {method: 'POST'}).then(() => location.assign('/login'))"
-
-Message = dict[str, str]
 
 
 def mount(server: FastAPI, chat: Chat) -> None:
@@ -85,48 +82,78 @@ class ChatPage:
                 gr.Markdown(f"## {texts.TITLE}")
                 name = gr.Markdown()
                 new = gr.Button(texts.NEW_SESSION, variant="primary")
+                temporary = gr.Checkbox(label=texts.TEMPORARY, info=texts.TEMPORARY_HINT)
                 sessions = gr.Radio(label=texts.SESSIONS, elem_id="sessions", type="value")
+                with gr.Accordion(texts.THIS_SESSION, open=False):
+                    title = gr.Textbox(label=texts.RENAME, max_length=64, submit_btn=texts.RENAME_BUTTON)
+                    remembered = gr.Checkbox(label=texts.SESSION_MEMORY, value=True)
+                    remove = gr.Button(texts.DELETE_SESSION, size="sm")
+                    with gr.Group(visible=False) as sure:
+                        gr.Markdown(texts.DELETE_SESSION_SURE)
+                        removed = gr.Button(texts.DELETE_FOR_GOOD, variant="stop", size="sm")
+                        kept = gr.Button(texts.KEEP, size="sm")
                 leave = gr.Button(texts.LOG_OUT, size="sm")
-            conversation = gr.Chatbot(
-                show_label=False,
-                placeholder=texts.EMPTY_SESSION,
-                buttons=["copy"],
-                scale=1,
-                elem_id="conversation",
-            )
-            memory_line = gr.Markdown(elem_id="memory-line")
-            box = gr.Textbox(
-                placeholder=texts.PLACEHOLDER,
-                show_label=False,
-                submit_btn=True,
-                autofocus=True,
-                max_lines=8,
-                elem_id="box",
-            )
+            with gr.Tabs():
+                with gr.Tab(texts.CHAT_TAB):
+                    conversation = gr.Chatbot(
+                        show_label=False,
+                        placeholder=texts.EMPTY_SESSION,
+                        examples=[{"text": text} for text in texts.EXAMPLES],
+                        buttons=["copy"],
+                        editable="user",
+                        scale=1,
+                        height="60vh",
+                        elem_id="conversation",
+                    )
+                    memory_line = gr.Markdown(elem_id="memory-line")
+                    box = gr.Textbox(
+                        placeholder=texts.PLACEHOLDER,
+                        show_label=False,
+                        submit_btn=True,
+                        autofocus=True,
+                        max_lines=8,
+                        elem_id="box",
+                    )
+                with gr.Tab(texts.MEMORY_TAB) as memory_tab:
+                    memory = MemoryView(self._chat)
+                    memory.build(memory_tab)
             page.load(self.arrive, wide, [side, name, sessions, memory_line], js=f"() => {IS_WIDE}")
-            saying = box.submit(
-                self.say,
-                [box, sessions],
-                [box, sessions, conversation, memory_line],
-                concurrency_limit=MAX_REPLIES,
-                show_progress="hidden",
-            )
+            shown = [box, sessions, conversation, memory_line]
+            # one at a time: sending, saying again and editing all change the same conversation
+            answering: dict[str, Any] = {
+                "concurrency_limit": MAX_REPLIES,
+                "concurrency_id": "answers",
+                "show_progress": "hidden",
+            }
+            replies: list[Any] = [
+                box.submit(self.say, [box, sessions, temporary, conversation], shown, **answering),
+                conversation.example_select(self.example, [sessions, temporary], shown, **answering),
+                conversation.retry(self.retry, sessions, shown, **answering),
+                conversation.edit(self.edit, sessions, shown, **answering),
+            ]
+            conversation.undo(self.undo, sessions, shown)
             box.stop(self.stop, None, None, queue=False)
             # who leaves a session while it answers has stopped the reply
-            new.click(
-                self.begin_session,
-                wide,
-                [side, sessions, conversation, box],
-                js=f"() => {IS_WIDE}",
-                cancels=saying,
-            )
+            for begin in (new.click, temporary.input):
+                begin(
+                    self.begin_session,
+                    wide,
+                    [side, sessions, conversation, box],
+                    js=f"() => {IS_WIDE}",
+                    cancels=replies,
+                )
             sessions.input(
                 self.open_session,
                 [sessions, wide],
                 [side, conversation, box],
                 js=f"(session) => [session, {IS_WIDE}]",
-                cancels=saying,
-            )
+                cancels=replies,
+            ).then(self.describe, sessions, [title, remembered, temporary])
+            title.submit(self.rename, [sessions, title], sessions)
+            remembered.input(self.switch_session, [sessions, remembered], memory_line)
+            remove.click(lambda: gr.Group(visible=True), None, sure)
+            kept.click(lambda: gr.Group(visible=False), None, sure)
+            removed.click(self.delete, sessions, [sure, sessions, conversation, memory_line], cancels=replies)
             leave.click(None, js=LOG_OUT)
         return page
 
@@ -153,22 +180,135 @@ class ChatPage:
             said = []
         return gr.Sidebar(open=wide), said, _ready()
 
-    def say(self, text: str, session: int | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def describe(self, session: int, request: gr.Request) -> tuple[Any, ...]:
+        """Return the name of the session, whether memory reads it, and that it is no temporary one."""
+        found = next((s for s in self._chat.sessions(_user(request)) if s.id == session), None)
+        return found.name if found else "", found is None or found.memory_on, False
+
+    def rename(self, session: int | None, name: str, request: gr.Request) -> Any:
+        """Give the session another name."""
+        if session is not None:
+            try:
+                self._chat.rename_session(_user(request), session, name.strip())
+            except RemanenceError as error:
+                gr.Warning(str(error))
+        return self._sessions(_user(request), session)
+
+    def switch_session(self, session: int | None, on: bool, request: gr.Request) -> str:
+        """Leave the session out of memory, or take it in again."""
+        if session is None:
+            return texts.NO_SESSION
+        try:
+            self._chat.set_memory(_user(request), on, session=session)
+        except RemanenceError as error:
+            return str(error)
+        return texts.SESSION_ON if on else texts.SESSION_OFF
+
+    def delete(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
+        """Delete the session for good, and say what came of it."""
+        user = _user(request)
+        line = texts.NO_SESSION
+        if session is not None:
+            try:
+                line = receipt_text(self._chat.forget(user, Selection(session_id=session)))
+            except RemanenceError as error:
+                line = str(error)
+        return gr.Group(visible=False), self._sessions(user, None), [], line
+
+    def undo(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
+        """Take back what was said last, and put it into the box again."""
+        user = _user(request)
+        try:
+            turns = self._chat.turns(user, session) if session is not None else []
+            if not turns:
+                raise NotFound(texts.NO_SESSION)
+            receipt = self._chat.forget(user, Selection(turn_id=turns[-1].id))
+        except RemanenceError as error:
+            gr.Warning(str(error))
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        left = session if len(turns) > 1 else None
+        return (
+            turns[-1].user_text,
+            self._sessions(user, left),
+            self._said(user, left),
+            receipt_text(receipt),
+        )
+
+    def retry(
+        self, session: int | None, data: gr.RetryData, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Make the reply to a message again."""
+        return self._say_again(session, data.index, None, request)
+
+    def edit(self, session: int | None, data: gr.EditData, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Say something else in the place of a message."""
+        return self._say_again(session, data.index, str(data.value), request)
+
+    def _say_again(
+        self, session: int | None, place: Any, text: str | None, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Answer `text`, or the same again, in the place of the message at `place`."""
+        try:
+            turns = self._chat.turns(_user(request), session) if session is not None else []
+            # a message of the person and a reply are one turn
+            if not isinstance(place, int) or not 0 <= place // 2 < len(turns):
+                raise NotFound(texts.NO_SESSION)
+        except RemanenceError as error:
+            gr.Warning(str(error))
+            yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
+            return
+        turn = turns[place // 2]
+        yield from self._answer(text or turn.user_text, session, request, instead_of=turn.id)
+
+    def example(
+        self, session: int | None, temporary: bool, data: gr.SelectData, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Say one of the examples."""
+        number = data.index if isinstance(data.index, int) else 0
+        yield from self.say(texts.EXAMPLES[number % len(texts.EXAMPLES)], session, request, temporary)
+
+    def say(
+        self,
+        text: str,
+        session: int | None,
+        request: gr.Request,
+        temporary: bool = False,
+        conversation: Sequence[dict[str, Any]] = (),
+    ) -> Iterator[tuple[Any, ...]]:
         """Answer `text`, yielding box, sessions, conversation and memory line as they change."""
+        if temporary:
+            yield from self._answer(text, None, request, temporary=list(conversation))
+        else:
+            yield from self._answer(text, session, request)
+
+    def _answer(
+        self,
+        text: str,
+        session: int | None,
+        request: gr.Request,
+        instead_of: int | None = None,
+        temporary: list[dict[str, Any]] | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
         user = _user(request)
         tab = (user, str(request.session_hash))
         stop = self._stops[tab] = Event()
         before: list[Message] = []
         answer: Answer | None = None
         try:
-            before = self._said(user, session)
-            said = [*before, _message("user", text)]
+            before = self._said(user, session, instead_of) if temporary is None else plain(temporary)
+            said = [*before, message("user", text)]
+            window = None if temporary is None else pairs(before)
             # a browser that goes away closes the reply
-            with closing(self._chat.reply(user, session, text, stop=stop)) as reply:
+            with closing(
+                self._chat.reply(user, session, text, instead_of=instead_of, temporary=window, stop=stop)
+            ) as reply:
                 yield gr.Textbox("", submit_btn=False, stop_btn=True), gr.skip(), said, gr.skip()
                 for shown in throttled(reply):
-                    yield gr.skip(), gr.skip(), [*said, _message("assistant", shown)], gr.skip()
+                    yield gr.skip(), gr.skip(), [*said, message("assistant", shown)], gr.skip()
             answer = reply.result
+            if answer.turn is None:
+                yield _ready(), gr.skip(), [*said, message("assistant", answer.text)], texts.TEMPORARY_LINE
+                return
             said = self._said(user, answer.session_id)
             sessions = self._sessions(user, answer.session_id)
             yield gr.skip(), sessions, said, memory_text(answer.memory, answer) + texts.READING
@@ -197,39 +337,15 @@ class ChatPage:
     def _sessions(self, user: str, chosen: int | None) -> gr.Radio:
         return gr.Radio([(s.name, s.id) for s in self._chat.sessions(user)], value=chosen)
 
-    def _said(self, user: str, session: int | None) -> list[Message]:
+    def _said(self, user: str, session: int | None, before: int | None = None) -> list[Message]:
+        """Return what was said in the session, before the turn of that number if it is given."""
         messages = []
         for turn in self._chat.turns(user, session) if session is not None else []:
-            stopped = f" {texts.STOPPED}" if turn.status == "stopped" else ""
-            messages.append(_message("user", turn.user_text))
-            messages.append(_message("assistant", turn.reply_text + stopped))
+            if turn.id == before:
+                break
+            messages.append(message("user", turn.user_text))
+            messages.append(message("assistant", f"{turn.reply_text}{ENDINGS[turn.status]}"))
         return messages
-
-
-def throttled(pieces: Iterator[str]) -> Iterator[str]:
-    """Yield the text so far, not more often than every UPDATE_SECONDS, and the whole of it at the end."""
-    shown, sent_at = "", time.monotonic()
-    for piece in pieces:
-        shown += piece
-        if time.monotonic() - sent_at >= UPDATE_SECONDS:
-            sent_at = time.monotonic()
-            yield shown
-    yield shown
-
-
-def memory_text(memory: MemoryFigures, answer: Answer | None = None) -> str:
-    """Return the line about the memory, and about the answer if there is one."""
-    if answer is not None and not answer.memory_on:
-        line = texts.MEMORY_OFF
-    else:
-        line = texts.MEMORY.format(turns=memory.turns, tokens=memory.tokens, revision=memory.revision)
-    if answer is None:
-        return line
-    return line + texts.ANSWERED.format(prompt_tokens=answer.prompt_tokens, seconds=answer.seconds)
-
-
-def _message(role: str, text: str) -> Message:
-    return {"role": role, "content": text}
 
 
 def _user(request: gr.Request) -> str:

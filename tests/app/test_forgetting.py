@@ -137,7 +137,7 @@ def test_a_temporary_chat_leaves_nothing(chat: Chat, store: Store, settings: Set
     """It goes on from what it is given, and neither the store nor memory hears of it."""
     before = chat.verify("Ada")
     lengths = []
-    for window in ([], [Exchange("A zeppelin flew by.", "Where?")]):
+    for window in ([], [("A zeppelin flew by.", "Where?")]):
         reply = chat.reply("Ada", None, "Over a zeppelin field.", temporary=window)
         text = "".join(reply)
         assert (reply.result.turn, reply.result.memory_on, reply.result.text) == (None, False, text)

@@ -17,7 +17,8 @@ from app.errors import MemoryDamaged
 from app.recollection import MemoryFigures
 from app.server import create_server
 from ui import texts
-from ui.page import ChatPage, memory_text, throttled
+from ui.messages import memory_text, throttled
+from ui.page import ChatPage
 
 HERE = "http://127.0.0.1:7860"
 
@@ -46,7 +47,7 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def page(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> ChatPage:
     """The page over the chat, every piece of a reply shown."""
-    monkeypatch.setattr("ui.page.UPDATE_SECONDS", 0)
+    monkeypatch.setattr("ui.messages.UPDATE_SECONDS", 0)
     return ChatPage(chat)
 
 
@@ -193,7 +194,7 @@ def test_a_damaged_memory_is_told_on_arrival(page: ChatPage, monkeypatch: pytest
 
 def test_updates_are_not_sent_more_often_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last one is always the whole text."""
-    monkeypatch.setattr("ui.page.UPDATE_SECONDS", 3600)
+    monkeypatch.setattr("ui.messages.UPDATE_SECONDS", 3600)
     assert list(throttled(iter(["one ", "two ", "three"]))) == ["one two three"]
     assert list(throttled(iter([]))) == [""]
 
