@@ -16,29 +16,36 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from app.cli_takeout import takeout_commands
 from app.cli_train import train_commands
-from app.errors import BadRequest, NotFound, RemanenceError, Unavailable
-from app.settings import Settings, load_settings
+from app.errors import BadRequest, RemanenceError
+from app.terminal import (
+    AsJson,
+    Data,
+    GeneratorName,
+    Model,
+    User,
+    existing,
+    print_result,
+    progress_bar,
+    reading,
+    settings_in_force,
+    settle,
+)
 
 if TYPE_CHECKING:
-    from app.chat import Chat
     from app.recall import Method, MethodScores
-    from app.recollection import MemoryFigures
-    from storage.store import Store, UserRow
 
 log = logging.getLogger(__name__)
-console = Console(stderr=True, highlight=False)
 
 commands = typer.Typer(
     help="A chat that remembers each person in a generated adapter.",
@@ -51,19 +58,13 @@ memory_commands = typer.Typer(
     help="See, rebuild or forget what was remembered of a person.", no_args_is_help=True
 )
 eval_commands = typer.Typer(help="Measure.", no_args_is_help=True)
+commands.add_typer(takeout_commands)
 commands.add_typer(memory_commands, name="memory")
 commands.add_typer(eval_commands, name="eval")
 commands.add_typer(train_commands, name="train")
 
-Data = Annotated[Path | None, typer.Option(help="Folder of the database, the settings file and the log.")]
-Model = Annotated[str | None, typer.Option(help="'embedded', a model folder or a Hugging Face name.")]
-GeneratorName = Annotated[
-    str | None, typer.Option("--generator", help="Folder or name; without it, the model's own.")
-]
-User = Annotated[str, typer.Option(help="Name of the person.")]
 Methods = Annotated[str, typer.Option(help="Which to compare, with commas between: memory, none, history.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="How many people at most.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,25 +90,6 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _settings(**flags: Any) -> Settings:
-    """Return the settings in force; from here on the log goes to the data folder."""
-    settings = load_settings(**flags)
-    try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise Unavailable(f"The data folder {settings.data} cannot be used: {exc.strerror}.") from exc
-    handler = RotatingFileHandler(
-        settings.data / "remanence.log", maxBytes=1_000_000, backupCount=1, encoding="utf-8", delay=True
-    )
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[handler],
-        force=True,
-    )
-    return settings
-
-
 @commands.command()
 def serve(
     data: Data = None,
@@ -121,7 +103,7 @@ def serve(
     from app.server import listen, run_server
     from app.wiring import open_chat
 
-    settings = _settings(data=data, model=model, generator=generator, host=host, port=port)
+    settings = settings_in_force(data=data, model=model, generator=generator, host=host, port=port)
     with (
         suppress(KeyboardInterrupt),
         listen(settings.host, settings.port) as (listening, url),
@@ -141,9 +123,9 @@ def chat(user: User, data: Data = None, model: Model = None, generator: Generato
     """Chat in the terminal. An empty line or Ctrl-D ends it, Ctrl-C stops a reply."""
     from app.wiring import open_chat
 
-    with open_chat(_settings(data=data, model=model, generator=generator)) as chat:
+    with open_chat(settings_in_force(data=data, model=model, generator=generator)) as chat:
         person = chat.welcome(user)
-        _settle(chat, person.name)
+        settle(chat, person.name)
         session: int | None = None
         while text := _typed_line():
             try:
@@ -154,7 +136,7 @@ def chat(user: User, data: Data = None, model: Model = None, generator: Generato
                 session = reply.result.turn.session_id
             except BadRequest as error:
                 print(f"({error})")
-        _settle(chat, person.name)
+        settle(chat, person.name)
 
 
 def _typed_line() -> str:
@@ -180,16 +162,16 @@ def ask(
     from app.transcript import check_message
     from app.wiring import open_chat, open_store
 
-    settings = _settings(data=data, model=model, generator=generator)
+    settings = settings_in_force(data=data, model=model, generator=generator)
     said = _standard_input() if text == "-" else text
     # a mistake need not wait for the model
     check_message(said, settings.max_message_chars)
     with open_store(settings) as store:
-        _existing(store, user)
+        existing(store, user)
     where = None if session == "new" else session
     with open_chat(settings) as chat:
         # before Ctrl-C means stopping the reply: here it ends the program
-        _settle(chat, user)
+        settle(chat, user)
         with (
             _ctrl_c() as stop,
             closing(chat.reply(user, where, said, memory=memory == "on", stop=stop)) as reply,
@@ -198,7 +180,7 @@ def ask(
                 if not as_json:
                     print(piece, end="", flush=True)
         print(json.dumps(reply.result.summary(), ensure_ascii=False) if as_json else "", flush=True)
-        _settle(chat, user)
+        settle(chat, user)
 
 
 def _standard_input() -> str:
@@ -219,53 +201,14 @@ def _ctrl_c() -> Iterator[Event]:
         signal.signal(signal.SIGINT, before)
 
 
-@commands.command("import")
-def import_file(
-    file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one session a line.")],
-    user: User,
-    data: Data = None,
-    model: Model = None,
-    generator: GeneratorName = None,
-) -> None:
-    """Let a person have said what stands in FILE: one session a line, [{"role", "content"}, ...]."""
-    from app.transcript import exchanges, read_jsonl
-    from app.wiring import open_chat
-
-    settings = _settings(data=data, model=model, generator=generator)
-    sessions = [exchanges(where, value, settings.max_message_chars) for where, value in read_jsonl(file)]
-    with open_chat(settings) as chat:
-        person = chat.welcome(user)
-        num_turns = chat.import_sessions(person.name, sessions)
-        figures = _settle(chat, person.name)
-    print(f"Turns imported: {num_turns}; turns in the memory of {person.name}: {figures.turns}.")
-
-
-def _settle(chat: "Chat", user: str) -> "MemoryFigures":
-    """Let memory read now what it has not read yet, with progress."""
-    with _reading(chat.count_turns(user)) as on_turn:
-        return chat.settle(user, on_turn)
-
-
-@contextmanager
-def _reading(num_turns: int) -> Iterator[Callable[[int], None]]:
-    """Within the block, a function that shows how many of `num_turns` are read, in a terminal."""
-    with _progress() as progress:
-        task = progress.add_task("reading what was said", total=num_turns, visible=False)
-        yield lambda done: progress.update(task, completed=done, visible=True)
-
-
-def _progress() -> Progress:
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
-
-
 @memory_commands.command()
 def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
     """Say how much memory has read of a person, and what it was made with."""
     from app.recollection import saved_memory
     from app.wiring import open_store
 
-    with open_store(_settings(data=data, model=model)) as store:
-        person = _existing(store, user)
+    with open_store(settings_in_force(data=data, model=model)) as store:
+        person = existing(store, user)
         saved = saved_memory(store, person)
         row = saved[0] if saved else None
         about = {
@@ -279,7 +222,7 @@ def show(user: User, as_json: AsJson = False, data: Data = None, model: Model = 
             "base": row.base if row else None,
             "updated_at": row.updated_at.isoformat(timespec="seconds") if row else None,
         }
-    _print(about, as_json)
+    print_result(about, as_json)
 
 
 @memory_commands.command()
@@ -294,11 +237,11 @@ def rebuild(
     from app.wiring import open_chat
 
     with (
-        open_chat(_settings(data=data, model=model, generator=generator)) as chat,
-        _reading(chat.count_turns(user)) as on_turn,
+        open_chat(settings_in_force(data=data, model=model, generator=generator)) as chat,
+        reading(chat.count_turns(user)) as on_turn,
     ):
         figures = chat.rebuild(user, on_turn)
-    _print({"user": user, **asdict(figures)}, as_json)
+    print_result({"user": user, **asdict(figures)}, as_json)
 
 
 @memory_commands.command("export-lora")
@@ -316,10 +259,10 @@ def export_lora(
     """Write a person's adapter as a LoRA folder that peft and vLLM load."""
     from app.wiring import open_chat
 
-    with open_chat(_settings(data=data, model=model, generator=generator)) as chat:
-        figures = _settle(chat, user)
+    with open_chat(settings_in_force(data=data, model=model, generator=generator)) as chat:
+        figures = settle(chat, user)
         rank = chat.export_lora(user, folder, dtype)
-    _print({"user": user, "folder": str(folder), "rank": rank, **asdict(figures)}, as_json)
+    print_result({"user": user, "folder": str(folder), "rank": rank, **asdict(figures)}, as_json)
 
 
 @memory_commands.command()
@@ -327,15 +270,15 @@ def reset(user: User, as_json: AsJson = False, data: Data = None, model: Model =
     """Forget everything a person said: the sessions, the turns and the memory. It cannot be undone."""
     from app.wiring import open_store
 
-    with open_store(_settings(data=data, model=model)) as store:
-        person = _existing(store, user)
+    with open_store(settings_in_force(data=data, model=model)) as store:
+        person = existing(store, user)
         about = {
             "user": person.name,
             "forgotten_sessions": len(store.sessions(person.id)),
             "forgotten_turns": store.count_turns(person.id),
         }
         store.forget_everything(person.id)
-    _print(about, as_json)
+    print_result(about, as_json)
 
 
 @commands.command()
@@ -345,7 +288,7 @@ def models(
     """List the models there are names for and the one that is set, and which are on this machine."""
     from app.presets import listed_models
 
-    listed = listed_models(_settings(data=data, model=model, generator=generator))
+    listed = listed_models(settings_in_force(data=data, model=model, generator=generator))
     if as_json:
         print(json.dumps([asdict(line) for line in listed]))
         return
@@ -363,7 +306,7 @@ def doctor(
     """Say what this machine can run, how large the model and a person's memory are, and what is wrong."""
     from app.doctor import examine
 
-    findings = examine(_settings(data=data, model=model, generator=generator))
+    findings = examine(settings_in_force(data=data, model=model, generator=generator))
     if as_json:
         about = {f.subject: {"found": f.found, "problem": f.problem} for f in findings}
         print(json.dumps(about, ensure_ascii=False))
@@ -373,21 +316,6 @@ def doctor(
                 f"{finding.subject}: {finding.found}" + (f"  <- {finding.problem}" if finding.problem else "")
             )
     return int(any(finding.problem for finding in findings))
-
-
-def _existing(store: "Store", name: str) -> "UserRow":
-    person = store.find_user(name)
-    if person is None:
-        raise NotFound(f"There is nobody called {name!r} here.")
-    return person
-
-
-def _print(about: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(about, ensure_ascii=False))
-        return
-    for name, value in about.items():
-        print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
 
 
 @eval_commands.command()
@@ -405,11 +333,11 @@ def recall(
     from app.recall import Examination, parse_methods, read_people, report
     from app.wiring import load_model
 
-    settings = _settings(data=data, model=model, generator=generator)
+    settings = settings_in_force(data=data, model=model, generator=generator)
     chosen = parse_methods(methods)
     people = read_people(file, settings.max_message_chars, limit)
     outcomes = []
-    with _writing(replies) as write, _progress() as progress:
+    with _writing(replies) as write, progress_bar() as progress:
         examination = Examination(*load_model(settings), settings)
         for person in progress.track(people, description="asking"):
             for outcome in examination.ask(person, chosen):
@@ -437,11 +365,11 @@ def recognise(
     from app.recognition import ranked_first, read_choices
     from app.wiring import load_model
 
-    settings = _settings(data=data, model=model, generator=generator)
+    settings = settings_in_force(data=data, model=model, generator=generator)
     chosen = parse_methods(methods)
     choices = read_choices(file, settings.max_message_chars, limit)
     right = dict.fromkeys(chosen, 0)
-    with _progress() as progress:
+    with progress_bar() as progress:
         lm, maker = load_model(settings)
         examination = Examination(lm, maker, settings)
         for choice in progress.track(choices, description="choosing"):

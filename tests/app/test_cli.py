@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-import app.cli
+import app.terminal
 import app.wiring
 from app.chat import Chat
 from app.cli import main
@@ -260,7 +260,7 @@ def test_a_defect_before_the_log_is_known_shows_no_traceback(
     def broken(**_flags: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(app.cli, "load_settings", broken)
+    monkeypatch.setattr(app.terminal, "load_settings", broken)
     logging.getLogger().handlers[:] = []
     assert main(["memory", "show", "--user", "Ada"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
