@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -20,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.database import StoreUnavailable as StoreUnavailable
 from storage.database import empty_log, open_engine, told, writing
-from storage.tables import MAX_NAME_CHARS, Session, State, Status, Table, Turn, User
+from storage.tables import MAX_NAME_CHARS, Session, State, Status, Table, Turn, User, now
 
 TURNS_PER_READ = 256
 
@@ -91,6 +92,23 @@ class StateRow:
     num_tokens: int
     revision: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A whole session to be stored.
+
+    Attributes:
+        turns: `(user_text, reply_text)` of each, in their order.
+        created_at: when it began; None is now.
+        order: the place of each turn among those of all sessions that are stored with it; sessions without
+            one come before the others, one after the other.
+    """
+
+    name: str
+    turns: Sequence[tuple[str, str]]
+    created_at: datetime | None = None
+    order: Sequence[int] | None = None
 
 
 Row = TypeVar("Row", UserRow, SessionRow, TurnRow, StateRow)
@@ -196,32 +214,31 @@ class Store:
             tx.flush()
             return _row(TurnRow, turn)
 
-    def add_sessions(self, user_id: int, sessions: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> int:
+    def add_sessions(self, user_id: int, sessions: Sequence[NewSession]) -> int:
         """Store whole sessions, all of them or, when one is refused, none; return how many turns that was.
-
-        Args:
-            sessions: of each its name and its turns, `(user_text, reply_text)`, in their order.
 
         Raises:
             BadName: a name breaks the rule for names.
             NameTaken: the person has a session of one of the names, or a name comes twice.
         """
+        placed: list[tuple[int, Turn]] = []
         with self._writing() as tx:
             _owner(tx, user_id)
-            for name, texts in sessions:
-                session = _add_session(tx, user_id, name)
-                tx.add_all(
-                    Turn(
+            for new in sessions:
+                session = _add_session(tx, user_id, new.name, new.created_at)
+                order = new.order or [-1] * len(new.turns)
+                for position, (place, texts) in enumerate(zip(order, new.turns, strict=True)):
+                    turn = Turn(
                         user_id=user_id,
                         session_id=session.id,
                         position=position,
-                        user_text=user_text,
-                        reply_text=reply_text,
+                        user_text=texts[0],
+                        reply_text=texts[1],
                         status="complete",
                     )
-                    for position, (user_text, reply_text) in enumerate(texts)
-                )
-        return sum(len(texts) for _, texts in sessions)
+                    placed.append((place, turn))
+            tx.add_all(turn for _, turn in sorted(placed, key=itemgetter(0)))
+        return len(placed)
 
     def turns(self, user_id: int, after: int = 0) -> Iterator[TurnRow]:
         """Yield the person's turns after the turn `after`, in the order in which they were stored.
@@ -364,8 +381,8 @@ def _find_session(tx: orm.Session, user_id: int, session_id: int) -> Session | N
     return tx.scalar(select(Session).where(Session.id == session_id, Session.user_id == user_id))
 
 
-def _add_session(tx: orm.Session, user_id: int, name: str) -> Session:
-    session = Session(user_id=user_id, name=_checked(name))
+def _add_session(tx: orm.Session, user_id: int, name: str, created_at: datetime | None = None) -> Session:
+    session = Session(user_id=user_id, name=_checked(name), created_at=created_at or now())
     _insert(tx, session, f"There is already a session named '{name}'.")
     return session
 

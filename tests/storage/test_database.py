@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from storage.database import open_engine, writing
-from storage.store import Store, StoreUnavailable
+from storage.store import NewSession, Store, StoreUnavailable
 from storage.tables import Table
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_database_is_told(url: str, file: Path) -> None:
     """Damage inside the file comes out as a sentence, not as an error of the driver."""
     with closing(Store.open(url)) as store:
         user = store.add_user("anna")
-        store.add_sessions(user.id, [("first", [("hi " * 50, "hello")] * 200)])
+        store.add_sessions(user.id, [NewSession("first", [("hi " * 50, "hello")] * 200)])
     content = bytearray(file.read_bytes())
     content[8192:] = b"\xaa" * (len(content) - 8192)
     file.write_bytes(content)

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.store import TURNS_PER_READ, BadName, NameTaken, StaleState, StateRow, Store, UnknownRow
+from storage.store import (
+    TURNS_PER_READ,
+    BadName,
+    NameTaken,
+    NewSession,
+    StaleState,
+    StateRow,
+    Store,
+    UnknownRow,
+)
 
 # Lone surrogates are no text: no encoding has them.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -29,7 +38,7 @@ STATE: dict[str, Any] = {
 def told(store: Store, name: str, *texts: str) -> int:
     """Make a person who said `texts` in a session called "first"; return the person's id."""
     user = store.add_user(name)
-    store.add_sessions(user.id, [("first", [(text, "I see.") for text in texts])])
+    store.add_sessions(user.id, [NewSession("first", [(text, "I see.") for text in texts])])
     return user.id
 
 
@@ -84,7 +93,7 @@ def test_a_bad_name_is_refused_everywhere(store: Store, name: str) -> None:
         lambda: store.find_user(name),
         lambda: store.add_session(user.id, name),
         lambda: store.find_session(user.id, name),
-        lambda: store.add_sessions(user.id, [(name, [])]),
+        lambda: store.add_sessions(user.id, [NewSession(name, [])]),
     ):
         with pytest.raises(BadName, match="1 to 64 printable characters"):
             call()
@@ -266,7 +275,7 @@ def test_an_import_is_all_or_nothing(store: Store, bad: str) -> None:
     """Where one session is refused (a name taken, twice in the import, or bad) nothing is stored."""
     user_id = told(store, "anna", "one")
     with pytest.raises((NameTaken, BadName)):
-        store.add_sessions(user_id, [("second", [("two", "2")]), (bad, [("three", "3")])])
+        store.add_sessions(user_id, [NewSession("second", [("two", "2")]), NewSession(bad, [("three", "3")])])
     assert [session.name for session in store.sessions(user_id)] == ["first"]
     assert store.count_turns(user_id) == 1
 
@@ -274,7 +283,12 @@ def test_an_import_is_all_or_nothing(store: Store, bad: str) -> None:
 def test_an_import_keeps_the_order_of_its_turns(store: Store) -> None:
     """Sessions and turns come back as they were given, and their number is told."""
     user = store.add_user("anna")
-    assert store.add_sessions(user.id, [("x", [("a", "1"), ("b", "2")]), ("y", []), ("z", [("c", "3")])]) == 3
+    sessions = [
+        NewSession("x", [("a", "1"), ("b", "2")]),
+        NewSession("y", []),
+        NewSession("z", [("c", "3")]),
+    ]
+    assert store.add_sessions(user.id, sessions) == 3
     assert [
         (turn.user_text, turn.reply_text, turn.position, turn.status) for turn in store.turns(user.id)
     ] == [
@@ -283,6 +297,21 @@ def test_an_import_keeps_the_order_of_its_turns(store: Store) -> None:
         ("c", "3", 0, "complete"),
     ]
     assert [session.name for session in store.sessions(user.id)] == ["z", "y", "x"]
+
+
+def test_sessions_that_took_turns_are_stored_in_the_order_of_their_turns(store: Store) -> None:
+    """A turn gets its id where its place is, whatever session it belongs to, and a session its time."""
+    user = store.add_user("anna")
+    begun = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    sessions = [
+        NewSession("x", [("a", ""), ("d", "")], created_at=begun, order=[0, 3]),
+        NewSession("y", [("b", ""), ("c", "")], order=[1, 2]),
+        NewSession("z", [("before", "")]),
+    ]
+    assert store.add_sessions(user.id, sessions) == 5
+    assert [turn.user_text for turn in store.turns(user.id)] == ["before", "a", "b", "c", "d"]
+    times = {session.name: session.created_at for session in store.sessions(user.id)}
+    assert times["x"] == begun < times["y"]
 
 
 # states
@@ -331,7 +360,7 @@ def test_a_state_cannot_outlive_the_turns_it_was_made_from(store: Store) -> None
     user_id = told(store, "anna", "one", "two")
     through = [turn.id for turn in store.turns(user_id)][-1]
     store.forget_everything(user_id)
-    store.add_sessions(user_id, [("again", [("three", "3"), ("four", "4")])])
+    store.add_sessions(user_id, [NewSession("again", [("three", "3"), ("four", "4")])])
     with pytest.raises(StaleState, match="no longer the same"):
         store.save_state(user_id, 0, through_turn_id=through, num_turns=2, **STATE)
     assert store.state(user_id) is None
@@ -386,7 +415,7 @@ def test_ids_are_not_reused_after_forgetting(store: Store) -> None:
     user_id = told(store, "anna", "one")
     (forgotten,) = store.turns(user_id)
     store.forget_everything(user_id)
-    store.add_sessions(user_id, [("first", [("two", "2")])])
+    store.add_sessions(user_id, [NewSession("first", [("two", "2")])])
     (turn,) = store.turns(user_id)
     assert turn.id > forgotten.id
     assert turn.session_id > forgotten.session_id
