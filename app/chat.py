@@ -12,27 +12,29 @@ name among that person's own, or None for a new one. Errors of the packages belo
 import logging
 import threading
 import time
+from bisect import bisect_left
 from collections import abc
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from app.errors import BadRequest, NotFound, RemanenceError, translated
-from app.recollection import MemoryFigures, OnTurn, Recollector, exchange_of, saved_memory
+from app.formats import Conversation
+from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, exchange_of, saved_memory
 from app.settings import Settings
+from app.takeout import write_takeout
 from app.transcript import check_message
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange, prompt_ids
 from model.generation import Sampling, stream
 from model.lora import save_lora
-from storage.store import NameTaken, SessionRow, Store, TurnRow, UserRow
+from storage.store import NameTaken, NewSession, SessionRow, Store, TurnRow, UserRow, is_name
 from storage.tables import Status
 
 log = logging.getLogger(__name__)
@@ -272,19 +274,43 @@ class Chat:
         return self._store.count_turns(self._person(user).id)
 
     @translated()
-    def import_sessions(self, user: str, sessions: Sequence[Sequence[Exchange]]) -> int:
+    def import_sessions(self, user: str, conversations: Sequence[Conversation]) -> int:
         """Store finished conversations of the person, all or none, and return how many turns they held.
 
         Memory reads them when it is next used, or now with `settle`.
         """
         person = self._person(user)
         taken = {s.name for s in self._store.sessions(person.id)}
-        named = []
-        for exchanges in filter(None, sessions):
-            name = session_name(exchanges[0].user or exchanges[0].assistant, taken)
+        new = []
+        for told in conversations:
+            if not told.exchanges:
+                continue
+            name = _imported_name(told, taken)
             taken.add(name)
-            named.append((name, [(e.user, e.assistant) for e in exchanges]))
-        return self._store.add_sessions(person.id, named)
+            texts = [(e.user, e.assistant) for e in told.exchanges]
+            new.append(NewSession(name, texts, told.created_at, told.order))
+        return self._store.add_sessions(person.id, new)
+
+    @translated()
+    def export(self, user: str, file: Path) -> dict[str, Any]:
+        """Write all that is kept of the person into the new zip `file`, and return its manifest.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: the file is there already or cannot be written.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        return write_takeout(file, self._store, self._recollector, self._lm, self._person(user))
+
+    @translated()
+    def mark(self, user: str) -> MemoryMark:
+        """Return what the person's memory is, once it has read everything, and what made it.
+
+        Raises:
+            NotFound: no such person.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        return self._recollector.mark(self._recollector.catch_up(self._person(user)))
 
     @translated()
     def settle(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
@@ -356,4 +382,19 @@ def session_name(text: str, taken: Collection[str] = ()) -> str:
     """Return a name for a session that begins with `text`, unlike all those in `taken`."""
     words = "".join(c for c in " ".join(text.split()) if c.isprintable())
     name = words[:SESSION_NAME_CHARS].strip() or "Chat"
-    return next(n for n in chain([name], (f"{name} ({i})" for i in count(2))) if n not in taken)
+    if name not in taken:
+        return name
+    # numbers are given one after the other: the next is found without asking for each
+    number = 2
+    while f"{name} ({number})" in taken:
+        number *= 2
+    number = bisect_left(range(number), True, lo=2, key=lambda n: f"{name} ({n})" not in taken)
+    return f"{name} ({number})"
+
+
+def _imported_name(told: Conversation, taken: Collection[str]) -> str:
+    """Return the name that the session brings, where it can be one, or one like it."""
+    name = told.name or ""
+    if is_name(name) and name not in taken:
+        return name
+    return session_name(name.strip() or told.exchanges[0].user or told.exchanges[0].assistant, taken)

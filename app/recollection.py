@@ -64,6 +64,21 @@ class Recollection:
     figures: MemoryFigures
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryMark:
+    """What a memory is and what made it: equal marks are equal memories.
+
+    Attributes:
+        generator: fingerprint of the generator.
+        base: fingerprint of the base and whose words count.
+        digest: SHA-256 of the state.
+    """
+
+    generator: str
+    base: str
+    digest: str
+
+
 class Recollector:
     """Reads people's turns into their memories; safe to share between threads."""
 
@@ -101,6 +116,10 @@ class Recollector:
         """Read every turn of `person` again from the first, whatever was saved; the turns are not touched."""
         self._store.delete_state(person.id)
         return self.catch_up(person, on_turn)
+
+    def mark(self, memory: Recollection) -> MemoryMark:
+        """Return what tells `memory` from others."""
+        return MemoryMark(self._generator.fingerprint, self._base, memory.state.digest)
 
     def adapter(self, person: UserRow, memory: Recollection) -> Adapter:
         """Return the adapter of `memory`, made once a revision."""

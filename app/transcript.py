@@ -8,8 +8,10 @@ that says where.
 
 import gzip
 import json
+import reprlib
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         BadRequest: it cannot be read, or a line is not JSON.
     """
-    try:
+    with readable(path):
         with path.open("rb") as raw:
             packed = raw.read(2) == GZIP_MAGIC
         with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
@@ -37,11 +39,23 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                 if line.strip():
                     where = f"{path.name}, line {number}"
                     yield where, _parse(where, line)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Let what keeps the file `path` from being read leave the block as a `BadRequest`."""
+    try:
+        yield
     except UnicodeDecodeError as exc:
         raise BadRequest(f"{path} is not a text file in UTF-8.") from exc
     except (OSError, EOFError, zlib.error) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise BadRequest(f"{path} cannot be read: {reason}.") from exc
+
+
+def shown(value: Any) -> str:
+    """Return the beginning of how `value` is written, however large and deep it is."""
+    return f"{reprlib.repr(value):.40}"
 
 
 def _parse(where: str, line: str) -> Any:
@@ -64,7 +78,7 @@ def exchanges(where: str, messages: Any, max_message_chars: int) -> tuple[Exchan
         TooLong: a message, or neighbouring ones together, are longer than that.
     """
     if not isinstance(messages, list):
-        raise BadRequest(f"{where}: expected a list of messages, got {messages!r:.40}.")
+        raise BadRequest(f"{where}: expected a list of messages, got {shown(messages)}.")
     said = [_message(where, m) for m in messages]
     blocks = [(role, "\n".join(text for _, text in run)) for role, run in groupby(said, key=lambda m: m[0])]
     for _, text in blocks:
@@ -84,7 +98,7 @@ def _message(where: str, message: Any) -> tuple[str, str]:
         case {"role": "user" | "assistant" as role, "content": str(text)}:
             return role, text
     raise BadRequest(
-        f'{where}: a message is {{"role": "user" or "assistant", "content": text}}, got {message!r:.40}.'
+        f'{where}: a message is {{"role": "user" or "assistant", "content": text}}, got {shown(message)}.'
     )
 
 

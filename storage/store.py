@@ -361,9 +361,14 @@ class Store:
             yield tx
 
 
+def is_name(name: str) -> bool:
+    """Say whether somebody, or a session, may be called `name`."""
+    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name == name.strip()
+
+
 def _checked(name: str) -> str:
     """Return `name` if somebody may be called that."""
-    if not (0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name == name.strip()):
+    if not is_name(name):
         rule = f"1 to {MAX_NAME_CHARS} printable characters, without a space at either end"
         raise BadName(f"A name has {rule}, got {name[:80]!r}.")
     return name

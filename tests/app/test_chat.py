@@ -10,6 +10,7 @@ import pytest
 import app.chat
 from app.chat import Chat, session_name
 from app.errors import BadRequest, NotFound, TooLong
+from app.formats import Conversation
 from app.recollection import OnTurn, Recollection, Recollector
 from app.settings import Settings
 from model.conversation import Exchange
@@ -177,7 +178,7 @@ def test_a_chat_that_closes_finishes_what_it_reads_and_leaves_the_rest(
     chat, _ = open_another("left")
     for name in ("Ada", "Bob"):
         chat.welcome(name)
-        chat.import_sessions(name, [[Exchange(ADA[0], "Nice.")]])
+        chat.import_sessions(name, [Conversation((Exchange(ADA[0], "Nice."),))])
     reading, closing = threading.Event(), threading.Event()
     catch_up, shutdown = Recollector.catch_up, ThreadPoolExecutor.shutdown
 
@@ -232,7 +233,7 @@ def test_the_prompt_of_a_question_does_not_grow_with_what_was_said(chat: Chat) -
     """Asked in a session of its own, a question has the same prompt after 2 turns and after 200."""
     question, lengths = "What is the name of my dog?", []
     for num_turns in (2, 198):
-        chat.import_sessions("Ada", [[Exchange(ADA[0], "Nice.")] * num_turns])
+        chat.import_sessions("Ada", [Conversation((Exchange(ADA[0], "Nice."),) * num_turns)])
         reply = chat.reply("Ada", None, question)
         list(reply)
         lengths.append(reply.result.prompt_tokens)
@@ -244,7 +245,7 @@ def test_the_prompt_repeats_no_more_of_the_session_than_the_window_holds(
     chat: Chat, settings: Settings
 ) -> None:
     """A long session costs at most `window_tokens` more than a question alone."""
-    chat.import_sessions("Ada", [[Exchange(ADA[0], "Nice.")] * 40])
+    chat.import_sessions("Ada", [Conversation((Exchange(ADA[0], "Nice."),) * 40)])
     [session] = chat.sessions("Ada")
     alone, inside = chat.reply("Ada", None, ADA[1]), chat.reply("Ada", session.id, ADA[1])
     list(alone)
@@ -350,7 +351,7 @@ def test_imported_sessions_are_read_like_spoken_ones(chat: Chat, store: Store, o
     chat.settle("Ada")
     other, other_store = open_another("other")
     other.welcome("Ada")
-    assert other.import_sessions("Ada", [spoken, []]) == 4
+    assert other.import_sessions("Ada", [Conversation(tuple(spoken)), Conversation(())]) == 4
     assert other.settle("Ada").turns == 4
     assert payload(other_store, "Ada") == payload(store, "Ada")
 
