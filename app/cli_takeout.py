@@ -97,9 +97,7 @@ def import_file(
         return
     print(f"Turns imported: {num_turns}; turns in the memory of {person.name}: {figures.turns}.")
     if same is not None:
-        print(
-            "It is the memory of the export." if same else "It is not, bit for bit, the memory of the export."
-        )
+        print(f"The memory {'is' if same else 'differs from'} that of the export.")
 
 
 @takeout_commands.command()

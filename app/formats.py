@@ -25,6 +25,7 @@ from app.transcript import GZIP_MAGIC, exchanges, readable, shown
 from model.conversation import Exchange
 
 READ_BYTES = 1 << 20
+HOW_TO_ALLOW_MORE = "the setting max_import_bytes allows more"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What else takes part in a list of messages, and is nothing that was said between the two.
 SILENT_ROLES = ("system", "developer", "tool", "function")
@@ -83,7 +84,7 @@ def read_at_most(content: Readable, max_bytes: int, where: str) -> bytes:
         num_bytes += len(portion)
         if num_bytes > max_bytes:
             raise TooLong(
-                f"{where}: more than {max_bytes:,} bytes, unpacked; max_import_bytes sets the limit."
+                f"{where}: more than {max_bytes:,} bytes; the setting max_import_bytes allows more."
             )
         portions.append(portion)
     return b"".join(portions)
@@ -301,14 +302,14 @@ def _chatgpt_message(where: str, message: Any) -> dict[str, str] | None:
 def _of_msc(where: str, value: Mapping[str, Any]) -> Iterator[list[dict[str, str]]]:
     """Yield the messages of the sessions before, then of the session itself; speaker 1 is the person."""
     before = value.get("previous_dialogs") or []
-    if not isinstance(before, list) or not all(isinstance(one, dict) and "dialog" in one for one in before):
-        raise BadRequest(
-            f'{where}: "previous_dialogs" is a list of objects with "dialog", got {shown(before)}.'
-        )
-    for dialog in [*(one["dialog"] for one in before), value["dialog"]]:
-        if not isinstance(dialog, list):
-            raise BadRequest(f'{where}: "dialog" is a list of what was said, got {shown(dialog)}.')
-        yield [_msc_message(where, position, said) for position, said in enumerate(dialog)]
+    if not isinstance(before, list):
+        raise BadRequest(f'{where}: "previous_dialogs" is a list, got {shown(before)}.')
+    for session in [*before, value]:
+        match session:
+            case {"dialog": [*dialog]}:
+                yield [_msc_message(where, position, said) for position, said in enumerate(dialog)]
+            case _:
+                raise BadRequest(f'{where}: expected an object with a list "dialog", got {shown(session)}.')
 
 
 def _msc_message(where: str, position: int, said: Any) -> dict[str, str]:

@@ -32,7 +32,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from app.errors import BadRequest, TooLong
-from app.formats import READ_BYTES, Conversation, Readable, conversations, read_at_most, read_conversations
+from app.formats import (
+    HOW_TO_ALLOW_MORE,
+    READ_BYTES,
+    Conversation,
+    Readable,
+    conversations,
+    read_at_most,
+    read_conversations,
+)
 from app.recollection import MemoryMark, Recollection, Recollector, exchange_of
 from app.transcript import readable
 from model.base import BaseModel
@@ -212,9 +220,8 @@ def _read_zip(file: Path, max_bytes: int) -> tuple[bytes, bytes, dict[str, Membe
             for info in infos:
                 with archive.open(info) as content:
                     if info.filename in (MANIFEST, SESSIONS):
-                        limit = MAX_MANIFEST_BYTES if info.filename == MANIFEST else max_bytes
                         where = f"{file.name}, {info.filename}"
-                        texts[info.filename] = read_at_most(content, limit, where)
+                        texts[info.filename] = read_at_most(content, max_bytes, where)
                         found[info.filename] = _member(texts[info.filename])
                     else:
                         found[info.filename] = _streamed(content)
@@ -252,8 +259,10 @@ def _check_members(where: str, infos: list[zipfile.ZipInfo], max_bytes: int) -> 
             raise BadRequest(f"{where}: {info.filename} is encrypted.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadRequest(f"{where}: {info.filename} is packed in a way that Remanence does not use.")
+        if info.filename == MANIFEST and info.file_size > MAX_MANIFEST_BYTES:
+            raise BadRequest(f"{where}: {MANIFEST} is larger than any that Remanence writes.")
     if sum(info.file_size for info in infos) > max_bytes:
-        raise TooLong(f"{where}: it unpacks to more than {max_bytes:,} bytes.")
+        raise TooLong(f"{where}: it unpacks to more than {max_bytes:,} bytes; {HOW_TO_ALLOW_MORE}.")
 
 
 def _streamed(content: Readable) -> Member:

@@ -361,3 +361,29 @@ def test_somebody_who_comes_twice_is_one_person(chat: Chat) -> None:
     assert chat.welcome("Ada") == chat.welcome("Ada")
     with pytest.raises(BadRequest):
         chat.welcome(" ")
+
+
+def test_many_sessions_of_one_name_are_numbered() -> None:
+    """One after the other, and soon: a program may call every conversation alike."""
+    taken: set[str] = set()
+    for _ in range(20_000):
+        taken.add(session_name("New chat", taken))
+    assert taken == {"New chat"} | {f"New chat ({number})" for number in range(2, 20_001)}
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("x" * 64, "x" * 64),
+        ("work", "work (2)"),
+        (" a\nlong   title " + "x" * 64, "a long title " + "x" * 27),
+        ("", "My dog is called Biscuit."),
+        (None, "My dog is called Biscuit."),
+        ("\u202e", "Chat"),
+    ],
+)
+def test_an_imported_session_keeps_its_name_where_it_can(chat: Chat, told: str | None, name: str) -> None:
+    """Where it cannot, it is called like it, or by what it begins with."""
+    said = (Exchange("My dog is called Biscuit.", "Nice."),)
+    chat.import_sessions("Ada", [Conversation(said, "work"), Conversation(said, told)])
+    assert [session.name for session in chat.sessions("Ada")] == [name, "work"]
