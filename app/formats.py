@@ -25,6 +25,8 @@ from app.transcript import GZIP_MAGIC, exchanges, readable, shown
 from model.conversation import Exchange
 
 READ_BYTES = 1 << 20
+# An empty list takes three bytes in a file and sixty here; conversations have one in thirty bytes at most.
+BYTES_PER_VALUE = 16
 HOW_TO_ALLOW_MORE = "the setting max_import_bytes allows more"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What else takes part in a list of messages, and is nothing that was said between the two.
@@ -78,7 +80,11 @@ def read_conversations(file: Path, max_bytes: int, max_message_chars: int) -> li
 
 
 def read_at_most(content: Readable, max_bytes: int, where: str) -> bytes:
-    """Return all of `content`; raises TooLong, and reads no further, where it is more than `max_bytes`."""
+    """Return all of `content`, a JSON text or several.
+
+    Raises:
+        TooLong: it is more than `max_bytes`, or its values would take far more room than its text.
+    """
     portions, num_bytes = [], 0
     while portion := content.read(READ_BYTES):
         num_bytes += len(portion)
@@ -87,7 +93,10 @@ def read_at_most(content: Readable, max_bytes: int, where: str) -> bytes:
                 f"{where}: more than {max_bytes:,} bytes; the setting max_import_bytes allows more."
             )
         portions.append(portion)
-    return b"".join(portions)
+    text, max_values = b"".join(portions), max_bytes // BYTES_PER_VALUE
+    if text.count(b"[") + text.count(b"{") > max_values:
+        raise TooLong(f"{where}: more than {max_values:,} lists and objects; {HOW_TO_ALLOW_MORE}.")
+    return text
 
 
 def conversations(where: str, content: bytes, max_message_chars: int) -> list[Conversation]:

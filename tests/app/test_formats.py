@@ -286,6 +286,18 @@ def test_a_file_may_be_packed_and_has_a_limit(tmp_path: Path) -> None:
         )
 
 
+def test_a_file_of_little_but_brackets_is_refused(tmp_path: Path) -> None:
+    """A list takes twenty times the room of its two characters."""
+    file = tmp_path / "file"
+    file.write_bytes(b"[" + b"[]," * 700 + b"[]]")
+    with pytest.raises(TooLong) as caught:
+        read_conversations(file, 10_000, 100)
+    assert str(caught.value) == (
+        "file: more than 625 lists and objects; the setting max_import_bytes allows more."
+    )
+    assert read_conversations(file, 20_000, 100) == []
+
+
 @pytest.mark.parametrize("stored", [None, gzip.compress(lines(HELLO) * 100)[:-9], b"\x1f\x8bno gzip"])
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, stored: bytes | None) -> None:
     """Missing, cut short or something else."""
