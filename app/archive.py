@@ -5,28 +5,31 @@ packages below leave as `RemanenceError`.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
+from app.formats import Conversation
 from app.inspection import Explanation, Overview, explain, overview
-from app.recollection import MemoryFigures, OnTurn, Recollector, saved_memory
+from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
 from app.settings import Settings
+from app.takeout import write_takeout
 from app.transcript import check_message, session_name
 from memory.generator import Generator
 from model.base import BaseModel
-from model.conversation import Exchange, prompt_ids
+from model.conversation import prompt_ids
 from model.generation import Sampling
 from model.lora import save_lora
-from storage.rows import NameTaken, SessionRow, TurnRow, UserRow
+from storage.rows import NameTaken, NewSession, SessionRow, TurnRow, UserRow
 from storage.store import Store
+from storage.transactions import is_name
 
 log = logging.getLogger(__name__)
 
@@ -97,19 +100,43 @@ class Archive:
         return self._store.count_turns(self._person(user).id)
 
     @translated()
-    def import_sessions(self, user: str, sessions: Sequence[Sequence[Exchange]]) -> int:
+    def import_sessions(self, user: str, conversations: Sequence[Conversation]) -> int:
         """Store finished conversations of the person, all or none, and return how many turns they held.
 
         Memory reads them when it is next used, or now with `settle`.
         """
         person = self._person(user)
         taken = {s.name for s in self._store.sessions(person.id)}
-        named = []
-        for exchanges in filter(None, sessions):
-            name = session_name(exchanges[0].user or exchanges[0].assistant, taken)
+        new = []
+        for told in conversations:
+            if not told.exchanges:
+                continue
+            name = _imported_name(told, taken)
             taken.add(name)
-            named.append((name, [(e.user, e.assistant) for e in exchanges]))
-        return self._store.add_sessions(person.id, named)
+            texts = [(e.user, e.assistant) for e in told.exchanges]
+            new.append(NewSession(name, texts, told.created_at, told.order, told.in_memory))
+        return self._store.add_sessions(person.id, new)
+
+    @translated()
+    def export(self, user: str, file: Path) -> dict[str, Any]:
+        """Write all that is kept of the person into the new zip `file`, and return its manifest.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: the file is there already or cannot be written.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        return write_takeout(file, self._store, self._recollector, self._lm, self._person(user))
+
+    @translated()
+    def mark(self, user: str) -> MemoryMark:
+        """Return what the person's memory is, once it has read everything, and what made it.
+
+        Raises:
+            NotFound: no such person.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        return self._recollector.mark(self._recollector.catch_up(self._person(user)))
 
     @translated()
     def settle(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
@@ -268,3 +295,11 @@ class Archive:
         if found is None:
             raise NotFound(f"{person.name} has no session number {session}.")
         return found
+
+
+def _imported_name(told: Conversation, taken: Collection[str]) -> str:
+    """Return the name that the session brings, where it can be one, or one like it."""
+    name = told.name or ""
+    if is_name(name) and name not in taken:
+        return name
+    return session_name(name.strip() or told.exchanges[0].user or told.exchanges[0].assistant, taken)

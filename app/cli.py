@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli_memory import memory_commands
+from app.cli_takeout import takeout_commands
 from app.cli_train import train_commands
 from app.console import (
     AsJson,
@@ -53,6 +54,7 @@ commands = typer.Typer(
     add_completion=False,
 )
 eval_commands = typer.Typer(help="Measure.", no_args_is_help=True)
+commands.add_typer(takeout_commands)
 commands.add_typer(memory_commands, name="memory")
 commands.add_typer(eval_commands, name="eval")
 commands.add_typer(train_commands, name="train")
@@ -193,27 +195,6 @@ def _ctrl_c() -> Iterator[Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@commands.command("import")
-def import_file(
-    file: Annotated[Path, typer.Argument(help="JSONL, plain or gzip: one session a line.")],
-    user: User,
-    data: Data = None,
-    model: Model = None,
-    generator: GeneratorName = None,
-) -> None:
-    """Let a person have said what stands in FILE: one session a line, [{"role", "content"}, ...]."""
-    from app.transcript import exchanges, read_jsonl
-    from app.wiring import open_chat
-
-    settings = settings_in_force(data=data, model=model, generator=generator)
-    sessions = [exchanges(where, value, settings.max_message_chars) for where, value in read_jsonl(file)]
-    with open_chat(settings) as chat:
-        person = chat.welcome(user)
-        num_turns = chat.import_sessions(person.name, sessions)
-        figures = settle(chat, person.name)
-    print(f"Turns imported: {num_turns}; turns in the memory of {person.name}: {figures.turns}.")
 
 
 @commands.command()

@@ -64,6 +64,7 @@ TRANSLATIONS: dict[str, type[RemanenceError]] = {
     "memory.state.DamagedState": MemoryDamaged,
     "model.base.ModelUnavailable": Unavailable,
     "model.lora.NothingToExport": BadRequest,
+    "storage.backup.BackupRefused": BadRequest,
     "storage.database.StoreUnavailable": Unavailable,
     "storage.rows.BadName": BadRequest,
     "storage.rows.NameTaken": BadRequest,

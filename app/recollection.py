@@ -74,6 +74,21 @@ class Recollection:
     figures: MemoryFigures
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryMark:
+    """What a memory is and what made it: equal marks are equal memories.
+
+    Attributes:
+        generator: fingerprint of the generator.
+        base: fingerprint of the base and whose words count.
+        digest: SHA-256 of the state.
+    """
+
+    generator: str
+    base: str
+    digest: str
+
+
 class Recollector:
     """Reads people's turns into their memories; safe to share between threads."""
 
@@ -137,6 +152,10 @@ class Recollector:
                 (on_turn or (lambda _num_turns: None))(num_turns)
             if (ledger, through) == (self._store.ledger(person.id), live.through_turn_id):
                 return live.state.digest, again.digest
+
+    def mark(self, memory: Recollection) -> MemoryMark:
+        """Return what tells `memory` from others."""
+        return MemoryMark(self._generator.fingerprint, self._base, memory.state.digest)
 
     def drop(self, person: UserRow) -> None:
         """Forget the adapters that were made of the person's memory."""

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     window_tokens: int = Field(256, ge=0, description="tokens of the running session that a prompt repeats")
     memory_roles: Literal["user", "both"] = Field("user", description="whose words count in the memory")
     max_message_chars: int = Field(20_000, ge=1)
+    max_import_bytes: int = Field(64 * 2**20, ge=1, description="how large a file to import may be, unpacked")
     max_new_tokens: int = Field(128, ge=1)
     temperature: float = Field(
         0.0, ge=0.0, allow_inf_nan=False, description="0 always takes the likeliest token"

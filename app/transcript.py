@@ -8,9 +8,12 @@ that says where.
 
 import gzip
 import json
+import reprlib
 import zlib
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from itertools import chain, count, groupby
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         BadRequest: it cannot be read, or a line is not JSON.
     """
-    try:
+    with readable(path):
         with path.open("rb") as raw:
             packed = raw.read(2) == GZIP_MAGIC
         with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
@@ -39,11 +42,23 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                 if line.strip():
                     where = f"{path.name}, line {number}"
                     yield where, _parse(where, line)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Let what keeps the file `path` from being read leave the block as a `BadRequest`."""
+    try:
+        yield
     except UnicodeDecodeError as exc:
         raise BadRequest(f"{path} is not a text file in UTF-8.") from exc
     except (OSError, EOFError, zlib.error) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise BadRequest(f"{path} cannot be read: {reason}.") from exc
+
+
+def shown(value: Any) -> str:
+    """Return the beginning of how `value` is written, however large and deep it is."""
+    return f"{reprlib.repr(value):.40}"
 
 
 def _parse(where: str, line: str) -> Any:
@@ -66,7 +81,7 @@ def exchanges(where: str, messages: Any, max_message_chars: int) -> tuple[Exchan
         TooLong: a message, or neighbouring ones together, are longer than that.
     """
     if not isinstance(messages, list):
-        raise BadRequest(f"{where}: expected a list of messages, got {messages!r:.40}.")
+        raise BadRequest(f"{where}: expected a list of messages, got {shown(messages)}.")
     said = [_message(where, m) for m in messages]
     blocks = [(role, "\n".join(text for _, text in run)) for role, run in groupby(said, key=lambda m: m[0])]
     for _, text in blocks:
@@ -86,7 +101,7 @@ def _message(where: str, message: Any) -> tuple[str, str]:
         case {"role": "user" | "assistant" as role, "content": str(text)}:
             return role, text
     raise BadRequest(
-        f'{where}: a message is {{"role": "user" or "assistant", "content": text}}, got {message!r:.40}.'
+        f'{where}: a message is {{"role": "user" or "assistant", "content": text}}, got {shown(message)}.'
     )
 
 
@@ -113,4 +128,11 @@ def session_name(text: str, taken: Collection[str] = ()) -> str:
     """Return a name for a session that begins with `text`, unlike all those in `taken`."""
     words = "".join(c for c in " ".join(text.split()) if c.isprintable())
     name = words[:SESSION_NAME_CHARS].strip() or "Chat"
-    return next(n for n in chain([name], (f"{name} ({i})" for i in count(2))) if n not in taken)
+    if name not in taken:
+        return name
+    # numbers are given one after the other: the next is found without asking for each
+    number = 2
+    while f"{name} ({number})" in taken:
+        number *= 2
+    number = bisect_left(range(number), True, lo=2, key=lambda n: f"{name} ({n})" not in taken)
+    return f"{name} ({number})"

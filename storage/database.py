@@ -54,10 +54,8 @@ def open_engine(database: str | Path) -> Engine:
     Raises:
         StoreUnavailable: no database can be opened, made or brought up to date there.
     """
-    is_file = isinstance(database, Path)
     try:
-        url = URL.create("sqlite", database=str(database)) if is_file else make_url(str(database))
-        engine = create_engine(_with_timeout(url))
+        engine = create_engine(_with_timeout(url_of(database)))
     except (ArgumentError, ImportError) as error:
         raise StoreUnavailable(f"The database URL cannot be used: {error}.") from error
     if engine.dialect.name == "sqlite":
@@ -73,6 +71,19 @@ def open_engine(database: str | Path) -> Engine:
     return engine
 
 
+def url_of(database: str | Path) -> URL:
+    """Return the URL of `database`, an SQLAlchemy URL or the path of an SQLite file.
+
+    Raises:
+        StoreUnavailable: it is no URL.
+    """
+    try:
+        is_file = isinstance(database, Path)
+        return URL.create("sqlite", database=str(database)) if is_file else make_url(str(database))
+    except ArgumentError as error:
+        raise StoreUnavailable(f"The database URL cannot be used: {error}.") from error
+
+
 @contextmanager
 def told(engine: Engine) -> Iterator[None]:
     """Let what the database refuses leave the block as a `StoreUnavailable` that says why."""
@@ -81,10 +92,14 @@ def told(engine: Engine) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        # The low byte is the primary code, the others say more than a person needs.
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-        reason = REASONS.get(code, f"cannot be used: {error.orig}")
-        raise StoreUnavailable(f"The database {_name(engine.url)} {reason}.") from error
+        raise StoreUnavailable(f"The database {name_of(engine.url)} {reason_of(error.orig)}.") from error
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Return why a driver refused, as the end of a sentence about its database."""
+    # The low byte is the primary code, the others say more than a person needs.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return REASONS.get(code, f"cannot be used: {error}")
 
 
 def writing(engine: Engine) -> Engine:
@@ -125,7 +140,7 @@ def _with_timeout(url: URL) -> URL:
     return url.update_query_dict({"timeout": str(BUSY_TIMEOUT_S)})
 
 
-def _name(url: URL) -> str:
+def name_of(url: URL) -> str:
     """Return how a person knows the database: the file, or the URL without its password."""
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
 
@@ -158,11 +173,21 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def _migrate(engine: Engine) -> None:
-    """Bring the schema up to date in one transaction; an up-to-date database is only read."""
+def known_revisions() -> set[str]:
+    """Return the revisions of the schema that can be brought up to date."""
+    return {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
+
+
+def _migrations() -> Config:
     config = Config()
     # Alembic's config is an ini file, where a percent sign has a meaning.
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the schema up to date in one transaction; an up-to-date database is only read."""
+    config = _migrations()
     newest = ScriptDirectory.from_config(config).get_current_head()
     with engine.connect() as connection:
         if MigrationContext.configure(connection).get_current_revision() == newest:
@@ -173,5 +198,5 @@ def _migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise StoreUnavailable(
-                f"The database {_name(engine.url)} was made by a newer version of Remanence."
+                f"The database {name_of(engine.url)} was made by a newer version of Remanence."
             ) from error

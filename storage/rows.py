@@ -1,5 +1,6 @@
 """What the store gives and takes: plain values, and the errors of asking for what cannot be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -88,6 +89,25 @@ class StateRow(Reading):
 
     revision: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A whole session to be stored.
+
+    Attributes:
+        turns: `(user_text, reply_text)` of each, in their order.
+        created_at: when it began; None is now.
+        order: the place of each turn among those of all sessions that are stored with it; sessions without
+            one come before the others, one after the other.
+        in_memory: whether memory reads each turn; None is what the person's switch says.
+    """
+
+    name: str
+    turns: Sequence[tuple[str, str]]
+    created_at: datetime | None = None
+    order: Sequence[int] | None = None
+    in_memory: Sequence[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

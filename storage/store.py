@@ -9,12 +9,13 @@ Any method raises `StoreUnavailable` when the database cannot be used, and every
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from sqlalchemy import delete, func, select
 
 from storage.ledger import Ledger
 from storage.readings import Readings
-from storage.rows import SessionRow, TurnRow, UnknownRow, UserRow, row
+from storage.rows import NewSession, SessionRow, TurnRow, UnknownRow, UserRow, row
 from storage.tables import Session, Status, Turn, User
 from storage.transactions import add_session, checked, find_session, insert, own_session, own_turn, owner
 
@@ -117,33 +118,34 @@ class Store(Ledger, Readings):
             tx.flush()
             return row(TurnRow, turn)
 
-    def add_sessions(self, user_id: int, sessions: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> int:
+    def add_sessions(self, user_id: int, sessions: Sequence[NewSession]) -> int:
         """Store whole sessions, all of them or, when one is refused, none; return how many turns that was.
-
-        Args:
-            sessions: of each its name and its turns, `(user_text, reply_text)`, in their order.
 
         Raises:
             BadName: a name breaks the rule for names.
             NameTaken: the person has a session of one of the names, or a name comes twice.
         """
+        placed: list[tuple[int, Turn]] = []
         with self._writing() as tx:
-            in_memory = owner(tx, user_id).memory_on
-            for name, texts in sessions:
-                session = add_session(tx, user_id, name)
-                tx.add_all(
-                    Turn(
+            memory_on = owner(tx, user_id).memory_on
+            for new in sessions:
+                session = add_session(tx, user_id, new.name, new.created_at)
+                order = new.order or [-1] * len(new.turns)
+                is_read = new.in_memory or [memory_on] * len(new.turns)
+                told = zip(order, new.turns, is_read, strict=True)
+                for position, (place, texts, in_memory) in enumerate(told):
+                    turn = Turn(
                         user_id=user_id,
                         session_id=session.id,
                         position=position,
-                        user_text=user_text,
-                        reply_text=reply_text,
+                        user_text=texts[0],
+                        reply_text=texts[1],
                         status="complete",
                         in_memory=in_memory,
                     )
-                    for position, (user_text, reply_text) in enumerate(texts)
-                )
-        return sum(len(texts) for _, texts in sessions)
+                    placed.append((place, turn))
+            tx.add_all(turn for _, turn in sorted(placed, key=itemgetter(0)))
+        return len(placed)
 
     def turn(self, user_id: int, turn_id: int) -> TurnRow | None:
         """Return the turn if it is this person's."""

@@ -6,6 +6,7 @@ database.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.database import open_engine, told, writing
 from storage.rows import BadName, NameTaken, UnknownRow
-from storage.tables import MAX_NAME_CHARS, Draft, Session, State, Turn, User
+from storage.tables import MAX_NAME_CHARS, Draft, Session, State, Turn, User, now
 
 
 class Database:
@@ -52,9 +53,14 @@ class Database:
             yield tx
 
 
+def is_name(name: str) -> bool:
+    """Say whether somebody, or a session, may be called `name`."""
+    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name == name.strip()
+
+
 def checked(name: str) -> str:
     """Return `name` if somebody or something may be called that; raises BadName."""
-    if not (0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name == name.strip()):
+    if not is_name(name):
         rule = f"1 to {MAX_NAME_CHARS} printable characters, without a space at either end"
         raise BadName(f"A name has {rule}, got {name[:80]!r}.")
     return name
@@ -89,9 +95,9 @@ def own_turn(tx: orm.Session, user_id: int, turn_id: int) -> Turn:
     return turn
 
 
-def add_session(tx: orm.Session, user_id: int, name: str) -> Session:
-    """Return a new session of the person; raises BadName and NameTaken."""
-    session = Session(user_id=user_id, name=checked(name))
+def add_session(tx: orm.Session, user_id: int, name: str, created_at: datetime | None = None) -> Session:
+    """Return a new session of the person, begun now or at `created_at`; raises BadName and NameTaken."""
+    session = Session(user_id=user_id, name=checked(name), created_at=created_at or now())
     insert(tx, session, f"There is already a session named '{name}'.")
     return session
 

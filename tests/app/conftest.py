@@ -1,5 +1,6 @@
 """A chat over a tiny random model, as the commands would build it."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,18 @@ from model.base import BaseModel
 from storage.store import Store
 
 Loaded = tuple[BaseModel, Generator]
+
+
+@pytest.fixture(autouse=True)
+def log_handlers() -> Iterator[None]:
+    """Give logging back as it was: every command sets it up for its own data folder."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(before):
+        handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

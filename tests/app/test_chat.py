@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 import app.chat
-from app.chat import Chat, session_name
+from app.chat import Chat
 from app.errors import BadRequest, NotFound, TooLong
+from app.formats import Conversation
 from app.recollection import OnTurn, Recollection, Recollector
 from app.settings import Settings
+from app.transcript import session_name
 from model.conversation import Exchange
 from storage.rows import UserRow
 from storage.store import Store
@@ -178,7 +180,7 @@ def test_a_chat_that_closes_finishes_what_it_reads_and_leaves_the_rest(
     chat, _ = open_another("left")
     for name in ("Ada", "Bob"):
         chat.welcome(name)
-        chat.import_sessions(name, [[Exchange(ADA[0], "Nice.")]])
+        chat.import_sessions(name, [Conversation((Exchange(ADA[0], "Nice."),))])
     reading, closing = threading.Event(), threading.Event()
     catch_up, shutdown = Recollector.catch_up, ThreadPoolExecutor.shutdown
 
@@ -240,7 +242,7 @@ def test_the_prompt_of_a_question_does_not_grow_with_what_was_said(chat: Chat) -
     """Asked in a session of its own, a question has the same prompt after 2 turns and after 200."""
     question, lengths = "What is the name of my dog?", []
     for num_turns in (2, 198):
-        chat.import_sessions("Ada", [[Exchange(ADA[0], "Nice.")] * num_turns])
+        chat.import_sessions("Ada", [Conversation((Exchange(ADA[0], "Nice."),) * num_turns)])
         reply = chat.reply("Ada", None, question)
         list(reply)
         lengths.append(reply.result.prompt_tokens)
@@ -252,7 +254,7 @@ def test_the_prompt_repeats_no_more_of_the_session_than_the_window_holds(
     chat: Chat, settings: Settings
 ) -> None:
     """A long session costs at most `window_tokens` more than a question alone."""
-    chat.import_sessions("Ada", [[Exchange(ADA[0], "Nice.")] * 40])
+    chat.import_sessions("Ada", [Conversation((Exchange(ADA[0], "Nice."),) * 40)])
     [session] = chat.sessions("Ada")
     alone, inside = chat.reply("Ada", None, ADA[1]), chat.reply("Ada", session.id, ADA[1])
     list(alone)
@@ -365,7 +367,7 @@ def test_imported_sessions_are_read_like_spoken_ones(chat: Chat, store: Store, o
     chat.settle("Ada")
     other, other_store = open_another("other")
     other.welcome("Ada")
-    assert other.import_sessions("Ada", [spoken, []]) == 4
+    assert other.import_sessions("Ada", [Conversation(tuple(spoken)), Conversation(())]) == 4
     assert other.settle("Ada").turns == 4
     assert payload(other_store, "Ada") == payload(store, "Ada")
 
@@ -375,3 +377,29 @@ def test_somebody_who_comes_twice_is_one_person(chat: Chat) -> None:
     assert chat.welcome("Ada") == chat.welcome("Ada")
     with pytest.raises(BadRequest):
         chat.welcome(" ")
+
+
+def test_many_sessions_of_one_name_are_numbered() -> None:
+    """One after the other, and soon: a program may call every conversation alike."""
+    taken: set[str] = set()
+    for _ in range(20_000):
+        taken.add(session_name("New chat", taken))
+    assert taken == {"New chat"} | {f"New chat ({number})" for number in range(2, 20_001)}
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("x" * 64, "x" * 64),
+        ("work", "work (2)"),
+        (" a\nlong   title " + "x" * 64, "a long title " + "x" * 27),
+        ("", "My dog is called Biscuit."),
+        (None, "My dog is called Biscuit."),
+        ("\u202e", "Chat"),
+    ],
+)
+def test_an_imported_session_keeps_its_name_where_it_can(chat: Chat, told: str | None, name: str) -> None:
+    """Where it cannot, it is called like it, or by what it begins with."""
+    said = (Exchange("My dog is called Biscuit.", "Nice."),)
+    chat.import_sessions("Ada", [Conversation(said, "work"), Conversation(said, told)])
+    assert [session.name for session in chat.sessions("Ada")] == [name, "work"]

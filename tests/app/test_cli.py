@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,18 +24,6 @@ from tests.tiny import write_tiny_model
 Out = pytest.CaptureFixture[str]
 
 SESSION = PERSON["sessions"][0]  # type: ignore[index]
-
-
-@pytest.fixture(autouse=True)
-def log_handlers() -> Iterator[None]:
-    """Give logging back as it was: every command sets it up for its own data folder."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    yield
-    for handler in set(root.handlers) - set(before):
-        handler.close()
-    root.handlers[:] = before
-    root.setLevel(level)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 import app.chat
 from app.chat import Chat
 from app.forgetting import Selection
+from app.formats import Conversation
 from app.settings import Settings
 from memory.generator import Generator
 from memory.state import MemoryState
@@ -116,7 +117,8 @@ def test_killed_200_times_a_chat_loses_nothing_and_reads_everything_once(
     with closing(Store.open(file)) as store, closing(Chat(store, *loaded, settings)) as chat:
         chat.welcome("Ada")
         exchanges = [Exchange(message(number), REPLY) for number in range(len(turns))]
-        chat.import_sessions("Ada", [exchanges[n : n + 5] for n in range(0, len(turns), 5)])
+        talks = [Conversation(tuple(exchanges[n : n + 5])) for n in range(0, len(turns), 5)]
+        chat.import_sessions("Ada", talks)
         uninterrupted, _ = chat.verify("Ada")
     assert live == rebuilt == uninterrupted
 

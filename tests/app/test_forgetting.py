@@ -9,6 +9,7 @@ import pytest
 from app.chat import Chat
 from app.errors import NotFound
 from app.forgetting import Selection
+from app.formats import Conversation
 from app.recollection import DRAFT_TURNS, PATIENCE_TURNS
 from app.settings import Settings
 from model.conversation import Exchange
@@ -23,10 +24,15 @@ TALKS = [
 ]
 
 
+def tell(chat: Chat, user: str, talks: list[list[Exchange]]) -> None:
+    """Let the person have had the talks."""
+    chat.import_sessions(user, [Conversation(tuple(talk)) for talk in talks])
+
+
 @pytest.fixture
 def chat(chat: Chat) -> Chat:
     """A chat in which Ada had two talks."""
-    chat.import_sessions("Ada", TALKS)
+    tell(chat, "Ada", TALKS)
     return chat
 
 
@@ -40,7 +46,7 @@ def digest_of(open_another: Open, name: str, talks: list[list[Exchange]]) -> str
     """The hash of the memory of a person who never said more than `talks`."""
     other, _ = open_another(name)
     other.welcome("Ada")
-    other.import_sessions("Ada", talks)
+    tell(other, "Ada", talks)
     return other.verify("Ada")[0]
 
 
@@ -64,7 +70,7 @@ def test_forgetting_a_session_and_everything_before_a_date(
     receipt = chat.forget("Ada", Selection(session_id=first.session_id))
     assert (receipt.turns, receipt.sessions) == (2, 1)
     assert receipt.after == digest_of(open_another, "second", TALKS[1:])
-    chat.import_sessions("Ada", TALKS[:1])
+    tell(chat, "Ada", TALKS[:1])
     later = said(chat)[2].created_at
     assert chat.forget("Ada", Selection(before=later)).turns == 2
     assert [turn.user_text for turn in said(chat)] == [e.user for e in TALKS[0]]
@@ -77,8 +83,8 @@ def test_forgetting_a_session_and_everything_before_a_date(
 
 def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings) -> None:
     """Not in the database, its log, a session's name, a branch or our log; what others said stays."""
-    chat.import_sessions("Bob", [[Exchange("I bake xylophone bread too.", "Ha.")]])
-    chat.import_sessions("Ada", [[Exchange("A zeppelin flew by.", "Where?"), Exchange("In Lisbon.", "Oh.")]])
+    tell(chat, "Bob", [[Exchange("I bake xylophone bread too.", "Ha.")]])
+    tell(chat, "Ada", [[Exchange("A zeppelin flew by.", "Where?"), Exchange("In Lisbon.", "Oh.")]])
     zeppelin = said(chat)[4]
     chat.branch("Ada", zeppelin.id + 1)
     chat.settle("Ada")
@@ -170,7 +176,7 @@ def test_nobody_touches_what_somebody_else_said(chat: Chat) -> None:
 def test_with_much_to_read_the_memory_that_there_is_answers_and_says_so(chat: Chat) -> None:
     """A reply does not wait for a long reading; one that was interrupted goes on where it was."""
     many = DRAFT_TURNS + PATIENCE_TURNS
-    chat.import_sessions("Bob", [[Exchange(f"I own {n} hats.", "Oh.") for n in range(many)]])
+    tell(chat, "Bob", [[Exchange(f"I own {n} hats.", "Oh.") for n in range(many)]])
 
     def lose_power(num_turns: int) -> None:
         if num_turns > DRAFT_TURNS:

@@ -11,6 +11,7 @@ from app import recall, recognition
 from app.chat import Chat
 from app.cli import main
 from app.errors import BadRequest, NotFound
+from app.formats import Conversation
 from app.recall import Examination, Outcome, Question, parse_methods, read_people, report, score
 from app.recognition import Choice, likelihood, ranked_first, read_choices
 from app.settings import Settings
@@ -151,7 +152,7 @@ def test_an_examined_memory_is_the_one_a_chat_would_have(
     monkeypatch.setattr(generator, "adapter", lambda state: asked.append(state) or adapter(state))
     outcomes = list(Examination(lm, generator, settings).ask(person, ("memory", "none")))
 
-    chat.import_sessions("Ada", person.sessions)
+    chat.import_sessions("Ada", [Conversation(tuple(s)) for s in person.sessions])
     chat.settle("Ada")
     row = store.state(chat.welcome("Ada").id)
     assert row is not None

@@ -13,6 +13,7 @@ import sqlalchemy
 
 from app.chat import Chat
 from app.errors import MemoryDamaged
+from app.formats import Conversation
 from app.recollection import Recollector
 from app.settings import Settings, load_settings
 from app.wiring import open_chat
@@ -34,7 +35,7 @@ SAID = [
 @pytest.fixture
 def ada(chat: Chat) -> UserRow:
     """Ada, who has said three things in one session."""
-    chat.import_sessions("Ada", [SAID])
+    chat.import_sessions("Ada", [Conversation(tuple(SAID))])
     return chat.welcome("Ada")
 
 
@@ -194,7 +195,7 @@ def test_nobody_else_is_held_up_by_a_damaged_row(chat: Chat, settings: Settings,
     """Reading what was left goes on with the others."""
     chat.settle("Ada")
     alter(settings, "UPDATE states SET checksum = 'other'")
-    chat.import_sessions("Bob", [SAID])
+    chat.import_sessions("Bob", [Conversation(tuple(SAID))])
     chat.read_what_was_left()
     wait_until(lambda: chat.memory("Bob").turns == 3)
 

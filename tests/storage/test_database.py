@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from storage.database import StoreUnavailable, open_engine, writing
+from storage.rows import NewSession
 from storage.store import Store
 from storage.tables import Table
 
@@ -71,7 +72,8 @@ def test_processes_that_open_at_once_migrate_once(url: str, file: Path, tmp_path
     program = """if True:
         import sys, time
         from pathlib import Path
-        from storage.store import Store
+        from storage.rows import NewSession
+from storage.store import Store
         url, start, name = sys.argv[1:]
         Path(start, name).touch()
         while not Path(start, "go").exists():
@@ -138,7 +140,7 @@ def test_a_damaged_database_is_told(url: str, file: Path) -> None:
     """Damage inside the file comes out as a sentence, not as an error of the driver."""
     with closing(Store.open(url)) as store:
         user = store.add_user("anna")
-        store.add_sessions(user.id, [("first", [("hi " * 50, "hello")] * 200)])
+        store.add_sessions(user.id, [NewSession("first", [("hi " * 50, "hello")] * 200)])
     content = bytearray(file.read_bytes())
     content[8192:] = b"\xaa" * (len(content) - 8192)
     file.write_bytes(content)

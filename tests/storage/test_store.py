@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.readings import TURNS_PER_READ
-from storage.rows import BadName, NameTaken, Reading, StaleState, StateRow, UnknownRow
+from storage.rows import BadName, NameTaken, NewSession, Reading, StaleState, StateRow, UnknownRow
 from storage.store import Store
 
 # Lone surrogates are no text: no encoding has them.
@@ -29,7 +29,7 @@ def reading(through_turn_id: int, num_turns: int, ledger: int = 0) -> Reading:
 def told(store: Store, name: str, *texts: str) -> int:
     """Make a person who said `texts` in a session called "first"; return the person's id."""
     user = store.add_user(name)
-    store.add_sessions(user.id, [("first", [(text, "I see.") for text in texts])])
+    store.add_sessions(user.id, [NewSession("first", [(text, "I see.") for text in texts])])
     return user.id
 
 
@@ -82,7 +82,7 @@ def test_a_bad_name_is_refused_everywhere(store: Store, name: str) -> None:
         lambda: store.find_user(name),
         lambda: store.add_session(user.id, name),
         lambda: store.find_session(user.id, name),
-        lambda: store.add_sessions(user.id, [(name, [])]),
+        lambda: store.add_sessions(user.id, [NewSession(name, [])]),
     ):
         with pytest.raises(BadName, match="1 to 64 printable characters"):
             call()
@@ -264,7 +264,7 @@ def test_an_import_is_all_or_nothing(store: Store, bad: str) -> None:
     """Where one session is refused (a name taken, twice in the import, or bad) nothing is stored."""
     user_id = told(store, "anna", "one")
     with pytest.raises((NameTaken, BadName)):
-        store.add_sessions(user_id, [("second", [("two", "2")]), (bad, [("three", "3")])])
+        store.add_sessions(user_id, [NewSession("second", [("two", "2")]), NewSession(bad, [("three", "3")])])
     assert [session.name for session in store.sessions(user_id)] == ["first"]
     assert store.count_turns(user_id) == 1
 
@@ -272,7 +272,12 @@ def test_an_import_is_all_or_nothing(store: Store, bad: str) -> None:
 def test_an_import_keeps_the_order_of_its_turns(store: Store) -> None:
     """Sessions and turns come back as they were given, and their number is told."""
     user = store.add_user("anna")
-    assert store.add_sessions(user.id, [("x", [("a", "1"), ("b", "2")]), ("y", []), ("z", [("c", "3")])]) == 3
+    sessions = [
+        NewSession("x", [("a", "1"), ("b", "2")]),
+        NewSession("y", []),
+        NewSession("z", [("c", "3")]),
+    ]
+    assert store.add_sessions(user.id, sessions) == 3
     assert [
         (turn.user_text, turn.reply_text, turn.position, turn.status) for turn in store.turns(user.id)
     ] == [
@@ -281,6 +286,22 @@ def test_an_import_keeps_the_order_of_its_turns(store: Store) -> None:
         ("c", "3", 0, "complete"),
     ]
     assert [session.name for session in store.sessions(user.id)] == ["z", "y", "x"]
+
+
+def test_sessions_that_took_turns_are_stored_in_the_order_of_their_turns(store: Store) -> None:
+    """A turn gets its id where its place is, whatever session it belongs to, and a session its time."""
+    user = store.add_user("anna")
+    begun = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    sessions = [
+        NewSession("x", [("a", ""), ("d", "")], created_at=begun, order=[0, 3], in_memory=[True, False]),
+        NewSession("y", [("b", ""), ("c", "")], order=[1, 2]),
+        NewSession("z", [("before", "")]),
+    ]
+    assert store.add_sessions(user.id, sessions) == 5
+    assert [turn.user_text for turn in store.turns(user.id)] == ["before", "a", "b", "c", "d"]
+    assert [turn.user_text for turn in store.memory_turns(user.id)] == ["before", "a", "b", "c"]
+    times = {session.name: session.created_at for session in store.sessions(user.id)}
+    assert times["x"] == begun < times["y"]
 
 
 # states
@@ -329,7 +350,7 @@ def test_a_state_cannot_outlive_the_turns_it_was_made_from(store: Store) -> None
     user_id = told(store, "anna", "one", "two")
     through = [turn.id for turn in store.turns(user_id)][-1]
     store.forget_everything(user_id)
-    store.add_sessions(user_id, [("again", [("three", "3"), ("four", "4")])])
+    store.add_sessions(user_id, [NewSession("again", [("three", "3"), ("four", "4")])])
     with pytest.raises(StaleState, match="has changed"):
         store.save_state(user_id, 0, reading(through, 2))
     with pytest.raises(StaleState, match="no longer the same"):
@@ -386,7 +407,7 @@ def test_ids_are_not_reused_after_forgetting(store: Store) -> None:
     user_id = told(store, "anna", "one")
     (forgotten,) = store.turns(user_id)
     store.forget_everything(user_id)
-    store.add_sessions(user_id, [("first", [("two", "2")])])
+    store.add_sessions(user_id, [NewSession("first", [("two", "2")])])
     (turn,) = store.turns(user_id)
     assert turn.id > forgotten.id
     assert turn.session_id > forgotten.session_id
