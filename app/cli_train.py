@@ -27,7 +27,8 @@ def embedded(
 ) -> None:
     """Train the embedded model and its generator, or go on from the last checkpoint in OUT.
 
-    The result is OUT/model, a folder that --model takes.
+    The result is OUT/model, a folder that --model takes. On every core: torchrun --nproc_per_node N -m app
+    train embedded ... with the same options; each process draws people of its own.
     """
     from model.training.loop import Training, TrainingConfig
 
@@ -43,7 +44,8 @@ def embedded(
         training.run()
     except (OSError, ValueError) as exc:
         raise BadRequest(f"The training cannot go on: {exc}.") from exc
-    print(f"The trained model is in {training.result}.")
+    if training.processes.is_main_process:
+        print(f"The trained model is in {training.result}.")
 
 
 @train_commands.command()
@@ -74,8 +76,8 @@ def generator(
 ) -> None:
     """Train a memory generator for a frozen base, or go on from the last checkpoint in OUT.
 
-    The result is OUT/generator, a folder that --generator takes. On many GPUs: accelerate launch -m app train
-    generator ... with the same options.
+    The result is OUT/generator, a folder that --generator takes. On many GPUs or cores: torchrun
+    --nproc_per_node N -m app train generator ... with the same options.
     """
     import torch
 

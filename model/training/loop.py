@@ -8,7 +8,7 @@ is what makes recall appear at all: every token is a lesson. Retrieval (`model.t
 keys and queries directly. Answering from the prompt makes the same model a fair opponent of its memory. The
 steps are deterministic in the seed and the number of processes, and can be resumed.
 
-On several cores or GPUs it runs as that many processes under `accelerate launch`; each draws people of its
+On several cores or GPUs it runs as that many processes under `torchrun`; each draws people of its
 own, and their gradients are averaged.
 """
 
