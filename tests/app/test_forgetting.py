@@ -14,6 +14,7 @@ from app.settings import Settings
 from model.conversation import Exchange
 from storage.rows import TurnRow
 from storage.store import Store
+from tests.databases import KINDS, content
 
 Open = Callable[[str], tuple[Chat, Store]]
 
@@ -21,6 +22,13 @@ TALKS = [
     [Exchange("My dog is called Biscuit.", "Lovely."), Exchange("I bake xylophone bread.", "Oh!")],
     [Exchange("I live in Lisbon.", "Nice."), Exchange("My sister is a welder.", "I see.")],
 ]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each database."""
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
@@ -42,6 +50,12 @@ def digest_of(open_another: Open, name: str, talks: list[list[Exchange]]) -> str
     other.welcome("Ada")
     other.import_sessions("Ada", talks)
     return other.verify("Ada")[0]
+
+
+def everything_in(database: str, settings: Settings) -> bytes:
+    """Every byte of the database's files and of the data folder's."""
+    files = [path.read_bytes() for path in settings.data.rglob("*") if path.is_file()]
+    return b"".join([content(database), *files])
 
 
 def test_forgetting_a_turn_leaves_the_memory_of_a_person_who_never_said_it(
@@ -75,7 +89,7 @@ def test_forgetting_a_session_and_everything_before_a_date(
     assert everything.after == digest_of(open_another, "nothing", [])
 
 
-def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings) -> None:
+def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings, database: str) -> None:
     """Not in the database, its log, a session's name, a branch or our log; what others said stays."""
     chat.import_sessions("Bob", [[Exchange("I bake xylophone bread too.", "Ha.")]])
     chat.import_sessions("Ada", [[Exchange("A zeppelin flew by.", "Where?"), Exchange("In Lisbon.", "Oh.")]])
@@ -87,9 +101,9 @@ def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings) -> 
     assert {session.name for session in chat.sessions("Ada")} == {
         "My dog is called Biscuit.", "I live in Lisbon.", "In Lisbon.", "In Lisbon. (2)"
     }  # fmt: skip
-    content = b"".join(path.read_bytes() for path in settings.data.rglob("*") if path.is_file())
-    assert b"zeppelin" not in content
-    assert b"xylophone" in content
+    left = everything_in(database, settings)
+    assert b"zeppelin" not in left
+    assert b"xylophone" in left
 
 
 def test_a_branch_is_a_copy_that_memory_does_not_read_twice(chat: Chat) -> None:
@@ -133,7 +147,7 @@ def test_a_session_is_left_out_of_memory_and_taken_in_again(chat: Chat, open_ano
     assert chat.verify("Ada") == (with_both, with_both)
 
 
-def test_a_temporary_chat_leaves_nothing(chat: Chat, store: Store, settings: Settings) -> None:
+def test_a_temporary_chat_leaves_nothing(chat: Chat, settings: Settings, database: str) -> None:
     """It goes on from what it is given, and neither the store nor memory hears of it."""
     before = chat.verify("Ada")
     lengths = []
@@ -145,7 +159,7 @@ def test_a_temporary_chat_leaves_nothing(chat: Chat, store: Store, settings: Set
     assert lengths[0] < lengths[1]
     assert len(said(chat)) == 4
     assert chat.verify("Ada") == before
-    assert b"zeppelin" not in b"".join(p.read_bytes() for p in settings.data.rglob("*") if p.is_file())
+    assert b"zeppelin" not in everything_in(database, settings)
 
 
 def test_nobody_touches_what_somebody_else_said(chat: Chat) -> None:
