@@ -1,4 +1,4 @@
-"""The schema: people, sessions, turns, one memory state a person and the draft of the next.
+"""The schema: people, sessions, turns, one memory state a person, the draft of the next, and who reads it.
 
 Turns are the truth; a state row is a cache of what was read from them. The keys hold three promises that no
 caller can break: a turn belongs to the person who owns its session, a position in a session is taken once,
@@ -177,3 +177,13 @@ class Draft(Read, Table):
     """A memory that is being read anew, as far as it is; it replaces the state when it is whole."""
 
     __tablename__ = "drafts"
+
+
+class Lease(Table):
+    """Who reads a person's turns into memory at the moment, and until when if nobody renews it."""
+
+    __tablename__ = "leases"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
