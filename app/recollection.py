@@ -4,16 +4,16 @@ Turns are the truth and the state row is a cache of them: it says through which 
 it (the fingerprints of generator and base, and whose words count), at which ledger, and its own checksum.
 From that follows everything here:
 
-- every turn after the row's is read once, in order, whenever the memory is next used, so a crash between
-  storing a turn and reading it loses nothing and counts nothing twice;
+- every turn after the row's is read once, in order, when the memory is next used: a crash in between loses
+  nothing and counts nothing twice;
 - a row of another generator, base or ledger is read anew from the first turn, without asking. What is read
   stands in a draft until it is whole, so that the old memory answers in the meantime and a reading that was
   interrupted goes on where it was;
 - a damaged row is refused, not mended in passing: a disk or a program that alters bytes is something its
   owner must hear of. Nothing is lost by waiting: the turns hold everything, and `rebuild` reads them again.
 
-Two processes may catch up one person at once: a row is saved only over the revision that was read, and the
-slower one starts again from the faster one's row. Knows nothing of prompts and replies.
+Of two processes that catch up one person a lease lets one read, and the other then finds nothing left. A row
+is in any case saved only over the revision that was read. Knows nothing of prompts and replies.
 """
 
 import hashlib
@@ -225,6 +225,14 @@ class Recollector:
         return self._empty(revision)
 
     def _read_on(self, person: UserRow, on_turn: OnTurn) -> Recollection:
+        """Return the saved memory if it lacks no turn, else read on while nobody else does."""
+        memory, is_current = self._saved(person)
+        if is_current and not self._store.count_memory_turns(person.id, memory.through_turn_id):
+            return memory
+        with self._store.lease(person.id):
+            return self._read_alone(person, on_turn)
+
+    def _read_alone(self, person: UserRow, on_turn: OnTurn) -> Recollection:
         """Fold every turn that the saved memory lacks into it and save that, if there was any."""
         # before the turns are read: what changes later makes the saving fail
         ledger = self._store.ledger(person.id)

@@ -2,9 +2,11 @@
 
 SQLite gets write-ahead logging, so that readers never wait for a writer; a busy timeout; foreign keys;
 overwriting of what is deleted; and transactions that take the write lock when they begin if they mean to
-write, so that none fails half-way because another was faster. Other databases keep their own ways; two
-processes that open a new one of those at the same moment may disturb each other's migrations, on SQLite they
-take turns.
+write, so that none fails half-way because another was faster.
+
+PostgreSQL gets the same promises its own way: readers see one moment, writers wait as long for a lock and no
+longer, and those of one person take turns at that person's row (`storage.transactions.owner`). Other
+databases may work and are not tested. Processes that open a new database at once make its schema once.
 """
 
 import sqlite3
@@ -22,19 +24,36 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
+from storage.tables import Table
+
 BUSY_TIMEOUT_S = 10
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON")
 
-# SQLite's primary result codes, as the end of a sentence.
+# Any number that is always the same: PostgreSQL's lock for making the schema.
+MIGRATION_LOCK = 7305
+
+LOCKED = "is locked by another process; try again when it has finished"
+FULL = "cannot grow, because the disk is full"
+READ_ONLY = "cannot be written to"
+
+# SQLite's primary result codes and PostgreSQL's, as the end of a sentence.
 REASONS = {
-    sqlite3.SQLITE_BUSY: "is locked by another process; try again when it has finished",
+    sqlite3.SQLITE_BUSY: LOCKED,
     sqlite3.SQLITE_CANTOPEN: "cannot be opened",
     sqlite3.SQLITE_CORRUPT: "is damaged",
-    sqlite3.SQLITE_FULL: "cannot grow, because the disk is full",
+    sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_NOTADB: "is not a database",
-    sqlite3.SQLITE_READONLY: "cannot be written to",
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+    # lock_not_available, deadlock_detected
+    "55P03": LOCKED,
+    "40P01": LOCKED,
+    # disk_full
+    "53100": FULL,
+    # read_only_sql_transaction, insufficient_privilege
+    "25006": READ_ONLY,
+    "42501": READ_ONLY,
 }
 
 # Alembic keeps the migration that runs in module globals.
@@ -55,13 +74,15 @@ def open_engine(database: str | Path) -> Engine:
         StoreUnavailable: no database can be opened, made or brought up to date there.
     """
     try:
-        engine = create_engine(_with_timeout(url_of(database)))
+        engine = _engine(url_of(database))
     except (ArgumentError, ImportError) as error:
         raise StoreUnavailable(f"The database URL cannot be used: {error}.") from error
     if engine.dialect.name == "sqlite":
         _make_file(engine.url)
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _configure_postgresql)
     try:
         with told(engine):
             _migrate(engine)
@@ -97,9 +118,18 @@ def told(engine: Engine) -> Iterator[None]:
 
 def reason_of(error: BaseException | None) -> str:
     """Return why a driver refused, as the end of a sentence about its database."""
-    # The low byte is the primary code, the others say more than a person needs.
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return REASONS.get(code, f"cannot be used: {error}")
+    # The low byte is SQLite's primary code, the others say more than a person needs.
+    code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorcode", 0) & 0xFF
+    # PostgreSQL's further lines are hints for its administrator.
+    what = str(error).partition("\n")[0].rstrip(".")
+    return REASONS.get(code, f"cannot be used: {what}")
+
+
+def reading(engine: Engine) -> Engine:
+    """Return the engine whose transactions see the database as it is at their beginning."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ")
+    return engine
 
 
 def writing(engine: Engine) -> Engine:
@@ -118,19 +148,26 @@ def empty_log(engine: Engine) -> None:
 
 
 def scrub(engine: Engine) -> None:
-    """Leave no deleted word in the database: pages are written anew, the write-ahead log is emptied.
+    """Leave no deleted word in the database: pages are written anew, SQLite's write-ahead log is emptied.
 
-    On PostgreSQL the old versions of rows are removed; its own log keeps them for as long as it is kept.
-    While another process writes, SQLite's pages stay as they are: deleted content was overwritten with zeros
-    already.
+    PostgreSQL's own log keeps deleted words for as long as it is kept itself. While another process is in the
+    way, pages stay as they are: SQLite has overwritten what was deleted already, PostgreSQL will use its
+    place again.
     """
+    # a full vacuum makes new files: a plain one leaves deleted words between the rows of a page
+    tables = [""] if engine.dialect.name == "sqlite" else [f" FULL {name}" for name in Table.metadata.tables]
     with told(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if engine.dialect.name == "sqlite":
+        for table in tables:
             with suppress(DBAPIError):
-                connection.exec_driver_sql("VACUUM")
-        else:
-            connection.exec_driver_sql("VACUUM turns, sessions, states, drafts")
+                connection.exec_driver_sql(f"VACUUM{table}")
     empty_log(engine)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        # A server may be started anew, and its own default may be another isolation.
+        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    return create_engine(_with_timeout(url))
 
 
 def _with_timeout(url: URL) -> URL:
@@ -142,7 +179,8 @@ def _with_timeout(url: URL) -> URL:
 
 def name_of(url: URL) -> str:
     """Return how a person knows the database: the file, or the URL without its password."""
-    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    # Options may hold a password too.
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.set(query={}).render_as_string()
 
 
 def _make_file(url: URL) -> None:
@@ -166,6 +204,13 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET client_encoding = 'UTF8'")
+        cursor.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
+    connection.commit()
 
 
 def _begin(connection: Connection) -> None:
@@ -194,6 +239,8 @@ def _migrate(engine: Engine) -> None:
             return
     with _migrating, writing(engine).begin() as connection:
         config.attributes["connection"] = connection
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         try:
             command.upgrade(config, "head")
         except CommandError as error:

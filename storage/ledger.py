@@ -35,6 +35,7 @@ class Ledger(Database):
     def rename_session(self, user_id: int, session_id: int, name: str) -> SessionRow:
         """Return the session under its new name; raises BadName, NameTaken and UnknownRow."""
         with self._writing() as tx:
+            owner(tx, user_id)
             session = own_session(tx, user_id, session_id)
             session.name = checked(name)
             insert(tx, session, f"There is already a session named '{name}'.")

@@ -2,7 +2,8 @@
 
 One public write is one transaction. Every method that names a session or a turn also names the person, and
 finds nothing that belongs to somebody else. The store knows bytes and numbers; what the bytes of a state mean
-is not its business. States are in `storage.readings`, changes to what was already said in `storage.ledger`.
+is not its business. States are in `storage.readings`, changes to what was already said in `storage.ledger`,
+who reads at the moment in `storage.leases`.
 
 Any method raises `StoreUnavailable` when the database cannot be used, and every write for a person raises
 `UnknownRow` when there is no such person.
@@ -13,6 +14,7 @@ from operator import itemgetter
 
 from sqlalchemy import delete, func, select
 
+from storage.leases import Leases
 from storage.ledger import Ledger
 from storage.readings import Readings
 from storage.rows import NewSession, SessionRow, TurnRow, UnknownRow, UserRow, row
@@ -20,7 +22,7 @@ from storage.tables import Session, Status, Turn, User
 from storage.transactions import add_session, checked, find_session, insert, own_session, own_turn, owner
 
 
-class Store(Ledger, Readings):
+class Store(Ledger, Leases, Readings):
     """People, sessions, turns and saved states in one database; threads and processes may share it."""
 
     def add_user(self, name: str) -> UserRow:

@@ -1,4 +1,4 @@
-"""The schema: people, sessions, turns, one memory state a person and the draft of the next.
+"""The schema: people, sessions, turns, one memory state a person, the draft of the next, and who reads it.
 
 Turns are the truth; a state row is a cache of what was read from them. The keys hold three promises that no
 caller can break: a turn belongs to the person who owns its session, a position in a session is taken once,
@@ -32,6 +32,9 @@ Status = Literal["complete", "stopped", "failed"]
 
 MAX_NAME_CHARS = 64
 
+# "Data link escape", a control character that nobody types.
+ESCAPE = "\x10"
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC: aware in Python, stored without a zone because SQLite has none."""
@@ -46,6 +49,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class AnyText(TypeDecorator[str]):
+    """Text of any characters; PostgreSQL takes no NUL, so it is stored there as ESCAPE and a digit."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or dialect.name != "postgresql":
+            return value
+        return value.replace(ESCAPE, f"{ESCAPE}1").replace("\0", f"{ESCAPE}0")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or dialect.name != "postgresql":
+            return value
+        return value.replace(f"{ESCAPE}0", "\0").replace(f"{ESCAPE}1", ESCAPE)
+
+
 def now() -> datetime:
     """The present moment, in UTC."""
     return datetime.now(UTC)
@@ -54,7 +74,7 @@ def now() -> datetime:
 class Table(DeclarativeBase):
     """The base of every table; it names the constraints, so that a migration can speak of them."""
 
-    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: AnyText}
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -157,3 +177,13 @@ class Draft(Read, Table):
     """A memory that is being read anew, as far as it is; it replaces the state when it is whole."""
 
     __tablename__ = "drafts"
+
+
+class Lease(Table):
+    """Who reads a person's turns into memory at the moment, and until when if nobody renews it."""
+
+    __tablename__ = "leases"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -13,7 +13,7 @@ from typing import Self
 from sqlalchemy import Engine, delete, orm, select
 from sqlalchemy.exc import IntegrityError
 
-from storage.database import open_engine, told, writing
+from storage.database import open_engine, reading, told, writing
 from storage.rows import BadName, NameTaken, UnknownRow
 from storage.tables import MAX_NAME_CHARS, Draft, Session, State, Turn, User, now
 
@@ -23,7 +23,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._read = orm.sessionmaker(engine)
+        self._read = orm.sessionmaker(reading(engine))
         self._write = orm.sessionmaker(writing(engine))
 
     @classmethod
@@ -48,7 +48,7 @@ class Database:
 
     @contextmanager
     def _writing(self) -> Iterator[orm.Session]:
-        """One transaction that no other writer interrupts."""
+        """One transaction that no other writer interrupts: SQLite's whole database, elsewhere one `owner`."""
         with told(self._engine), self._write.begin() as tx:
             yield tx
 

@@ -36,12 +36,14 @@ def loaded(tiny_model: Path) -> Loaded:
 
 
 @pytest.fixture
-def settings(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tiny_model: Path, kind: str, database: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of this test; the variables name the tiny model, for commands and subprocesses too."""
     monkeypatch.setenv("REMANENCE_MODEL", str(tiny_model))
     monkeypatch.setenv("REMANENCE_QUANTIZE", "none")
     monkeypatch.setenv("REMANENCE_DEVICE", "cpu")
     monkeypatch.setenv("REMANENCE_MAX_NEW_TOKENS", "12")
+    if kind != "sqlite":
+        monkeypatch.setenv("REMANENCE_DATABASE_URL", database)
     return load_settings()
 
 
@@ -55,13 +57,13 @@ def store(settings: Settings) -> Iterator[Store]:
 
 @pytest.fixture
 def open_another(
-    loaded: Loaded, settings: Settings, tmp_path: Path
+    loaded: Loaded, settings: Settings, new_database: Callable[[str], str]
 ) -> Iterator[Callable[[str], tuple[Chat, Store]]]:
     """Opens another chat with a database of its own, by name; the same name is the same database."""
     with ExitStack() as stack:
 
         def open_one(name: str) -> tuple[Chat, Store]:
-            store = Store.open(f"sqlite:///{tmp_path / name}.db")
+            store = Store.open(new_database(name))
             stack.callback(store.close)
             chat = Chat(store, *loaded, settings)
             stack.callback(chat.close)

@@ -15,6 +15,7 @@ from app.settings import Settings
 from model.conversation import Exchange
 from storage.rows import TurnRow
 from storage.store import Store
+from tests.databases import KINDS, content
 
 Open = Callable[[str], tuple[Chat, Store]]
 
@@ -27,6 +28,13 @@ TALKS = [
 def tell(chat: Chat, user: str, talks: list[list[Exchange]]) -> None:
     """Let the person have had the talks."""
     chat.import_sessions(user, [Conversation(tuple(talk)) for talk in talks])
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each database."""
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
@@ -48,6 +56,12 @@ def digest_of(open_another: Open, name: str, talks: list[list[Exchange]]) -> str
     other.welcome("Ada")
     tell(other, "Ada", talks)
     return other.verify("Ada")[0]
+
+
+def everything_in(database: str, settings: Settings) -> bytes:
+    """Every byte of the database's files and of the data folder's."""
+    files = [path.read_bytes() for path in settings.data.rglob("*") if path.is_file()]
+    return b"".join([content(database), *files])
 
 
 def test_forgetting_a_turn_leaves_the_memory_of_a_person_who_never_said_it(
@@ -81,7 +95,7 @@ def test_forgetting_a_session_and_everything_before_a_date(
     assert everything.after == digest_of(open_another, "nothing", [])
 
 
-def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings) -> None:
+def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings, database: str) -> None:
     """Not in the database, its log, a session's name, a branch or our log; what others said stays."""
     tell(chat, "Bob", [[Exchange("I bake xylophone bread too.", "Ha.")]])
     tell(chat, "Ada", [[Exchange("A zeppelin flew by.", "Where?"), Exchange("In Lisbon.", "Oh.")]])
@@ -93,9 +107,9 @@ def test_what_is_forgotten_stands_in_no_file(chat: Chat, settings: Settings) -> 
     assert {session.name for session in chat.sessions("Ada")} == {
         "My dog is called Biscuit.", "I live in Lisbon.", "In Lisbon.", "In Lisbon. (2)"
     }  # fmt: skip
-    content = b"".join(path.read_bytes() for path in settings.data.rglob("*") if path.is_file())
-    assert b"zeppelin" not in content
-    assert b"xylophone" in content
+    left = everything_in(database, settings)
+    assert b"zeppelin" not in left
+    assert b"xylophone" in left
 
 
 def test_a_branch_is_a_copy_that_memory_does_not_read_twice(chat: Chat) -> None:
@@ -139,7 +153,7 @@ def test_a_session_is_left_out_of_memory_and_taken_in_again(chat: Chat, open_ano
     assert chat.verify("Ada") == (with_both, with_both)
 
 
-def test_a_temporary_chat_leaves_nothing(chat: Chat, store: Store, settings: Settings) -> None:
+def test_a_temporary_chat_leaves_nothing(chat: Chat, settings: Settings, database: str) -> None:
     """It goes on from what it is given, and neither the store nor memory hears of it."""
     before = chat.verify("Ada")
     lengths = []
@@ -151,7 +165,7 @@ def test_a_temporary_chat_leaves_nothing(chat: Chat, store: Store, settings: Set
     assert lengths[0] < lengths[1]
     assert len(said(chat)) == 4
     assert chat.verify("Ada") == before
-    assert b"zeppelin" not in b"".join(p.read_bytes() for p in settings.data.rglob("*") if p.is_file())
+    assert b"zeppelin" not in everything_in(database, settings)
 
 
 def test_nobody_touches_what_somebody_else_said(chat: Chat) -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,68 @@ def test_reading_at_once_and_reading_turn_by_turn_end_in_the_same_bytes(
     assert row(other_store, person).payload == row(store, ada).payload
 
 
-def test_two_readers_at_once_read_every_turn_once(store: Store, loaded: Loaded, ada: UserRow) -> None:
-    """Two processes that catch up the same person end in one memory of each turn."""
+READ = """
+import sys, time
+from pathlib import Path
+from app.recollection import Recollector
+from app.settings import load_settings
+from app.wiring import open_chat
+folder, name = Path(sys.argv[1]), sys.argv[2]
+fold = Recollector._fold
+def told(self, state, turn):
+    with (folder / "folds").open("a") as folds:
+        print(turn.id, name, file=folds)
+    time.sleep(0.5)
+    return fold(self, state, turn)
+Recollector._fold = told
+with open_chat(load_settings()) as chat:
+    (folder / name).touch()
+    while not (folder / "go").exists():
+        time.sleep(0.001)
+    print(chat.settle("Ada").turns)
+"""
+
+
+def test_of_two_processes_one_reads_and_the_other_waits(
+    store: Store, ada: UserRow, settings: Settings, tmp_path: Path
+) -> None:
+    """Both end with the whole memory, and each turn was read by one of them."""
+    folder = tmp_path / "both"
+    folder.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", READ, str(folder), name],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+        )
+        for name in ("one", "two")
+    ]
+    while len(list(folder.iterdir())) < 2:
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.01)
+    (folder / "go").touch()
+    assert [process.communicate(timeout=120)[0] for process in processes] == [b"3\n"] * 2
+    numbers, names = zip(*map(str.split, (folder / "folds").read_text().splitlines()), strict=True)
+    assert numbers == tuple(str(turn.id) for turn in store.memory_turns(ada.id))
+    assert len(set(names)) == 1
+    assert row(store, ada).revision == 1
+
+
+def test_where_there_is_nothing_to_read_nothing_is_written(
+    store: Store, loaded: Loaded, ada: UserRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual reply takes no lease."""
+    reader = Recollector(store, *loaded)
+    memory = reader.catch_up(ada)
+    monkeypatch.setattr(Store, "_writing", None)
+    assert reader.catch_up(ada).figures == memory.figures
+
+
+def test_two_who_read_at_once_all_the_same_read_every_turn_once(
+    store: Store, loaded: Loaded, ada: UserRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a clock jumps and a lease seems to have run out: it only ever spared work."""
+    monkeypatch.setattr(Store, "lease", lambda *_: nullcontext())
     readers = [Recollector(store, *loaded) for _ in range(2)]
     alone = readers[0].catch_up(ada).state.to_bytes()
     readers[0].rebuild(ada)

@@ -1,4 +1,4 @@
-"""A fresh store for each test."""
+"""A fresh store for each test, on each database; what is about SQLite's file alone takes `file` or `url`."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,22 +7,30 @@ from pathlib import Path
 import pytest
 
 from storage.store import Store
+from tests.databases import KINDS
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each database."""
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
 def file(data: Path) -> Path:
-    """Where the database is, or will be."""
+    """Where SQLite's database is, or will be."""
     return data / "remanence.db"
 
 
 @pytest.fixture
 def url(file: Path) -> str:
-    """The URL of the database, which gives up soon when it is locked."""
+    """The URL of SQLite's database, which gives up soon when it is locked."""
     return f"sqlite:///{file}?timeout=0.2"
 
 
 @pytest.fixture
-def store(file: Path) -> Iterator[Store]:
+def store(database: str) -> Iterator[Store]:
     """An empty store with the usual patience."""
-    with closing(Store.open(f"sqlite:///{file}")) as store:
+    with closing(Store.open(database)) as store:
         yield store

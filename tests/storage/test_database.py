@@ -9,12 +9,13 @@ from sqlite3 import connect
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from storage.database import StoreUnavailable, open_engine, writing
 from storage.rows import NewSession
 from storage.store import Store
 from storage.tables import Table
+from tests.databases import execute
 
 
 @pytest.mark.parametrize(
@@ -29,19 +30,19 @@ def test_every_connection_is_set_up(file: Path, pragma: str, value: object) -> N
     engine.dispose()
 
 
-def test_the_migrations_make_the_schema_that_the_code_expects(file: Path) -> None:
+def test_the_migrations_make_the_schema_that_the_code_expects(database: str) -> None:
     """Nothing in `storage.tables` lacks a migration, and no migration makes more."""
-    engine = open_engine(f"sqlite:///{file}")
+    engine = open_engine(database)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
     engine.dispose()
 
 
-def test_opening_again_keeps_everything(url: str) -> None:
+def test_opening_again_keeps_everything(database: str) -> None:
     """A store that is there is opened as it is."""
-    with closing(Store.open(url)) as store:
+    with closing(Store.open(database)) as store:
         user = store.add_user("anna")
-    with closing(Store.open(url)) as store:
+    with closing(Store.open(database)) as store:
         assert store.users() == [user]
 
 
@@ -67,7 +68,7 @@ def test_a_question_mark_in_the_folder_does_not_end_the_name(tmp_path: Path) -> 
     assert file.is_file()
 
 
-def test_processes_that_open_at_once_migrate_once(url: str, file: Path, tmp_path: Path) -> None:
+def test_processes_that_open_at_once_migrate_once(database: str, tmp_path: Path) -> None:
     """The first makes the schema, the others wait for it; all of them can work."""
     program = """if True:
         import sys, time
@@ -85,16 +86,15 @@ from storage.store import Store
     start = tmp_path / "start"
     start.mkdir()
     names = ["anna", "bob", "carl", "dora"]
-    url = f"sqlite:///{file}"
     processes = [
-        subprocess.Popen([sys.executable, "-c", program, url, str(start), name], stderr=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", program, database, str(start), name], stderr=subprocess.PIPE)
         for name in names
     ]
     while len(list(start.iterdir())) < len(names):
         assert all(process.poll() is None for process in processes)
     (start / "go").touch()
     assert [process.communicate(timeout=60)[1] for process in processes] == [b""] * len(names)
-    with closing(Store.open(url)) as store:
+    with closing(Store.open(database)) as store:
         assert [user.name for user in store.users()] == names
 
 
@@ -151,24 +151,68 @@ def test_a_damaged_database_is_told(url: str, file: Path) -> None:
         list(store.turns(user.id))
 
 
-def test_a_database_of_a_newer_version_is_told(url: str, file: Path) -> None:
+def test_a_database_of_a_newer_version_is_told(database: str) -> None:
     """A schema from the future is not guessed at."""
-    Store.open(url).close()
-    with closing(connect(file)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    Store.open(database).close()
+    execute(database, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnavailable, match="made by a newer version of Remanence"):
-        Store.open(url)
+        Store.open(database)
 
 
-def test_a_database_of_another_program_is_told_and_kept(url: str, file: Path) -> None:
+def test_a_database_of_another_program_is_told_and_kept(database: str, kind: str, tmp_path: Path) -> None:
     """Where a table of ours is somebody else's already, nothing at all is changed."""
-    file.parent.mkdir()
-    with closing(connect(file)) as connection, connection:
-        connection.execute("CREATE TABLE sessions (what)")
-    with pytest.raises(StoreUnavailable, match="cannot be used: table sessions already exists"):
-        Store.open(url)
-    with closing(connect(file)) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("sessions",)]
+    if kind == "sqlite":
+        (tmp_path / "data").mkdir()
+    execute(database, "CREATE TABLE sessions (what TEXT)")
+    with pytest.raises(StoreUnavailable, match=r'cannot be used: \w+ "?sessions"? already exists\.$'):
+        Store.open(database)
+    engine = create_engine(database)
+    assert inspect(engine).get_table_names() == ["sessions"]
+    engine.dispose()
+
+
+@pytest.fixture
+def on_postgresql(kind: str, database: str) -> str:
+    """A database of PostgreSQL."""
+    if kind != "postgresql":
+        pytest.skip("this is about PostgreSQL")
+    return database
+
+
+def test_what_postgresql_refuses_is_told(on_postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one sentence, without the password and the hints for its administrator."""
+    monkeypatch.setattr("storage.database.BUSY_TIMEOUT_S", 1)
+    url = make_url(on_postgresql).set(password="hunter2")
+    nowhere = [url.set(database="nowhere"), url.update_query_dict({"host": "/nowhere"})]
+    for wrong, reason in zip(nowhere, ['database "nowhere" does not exist', "No such file"], strict=True):
+        with pytest.raises(StoreUnavailable, match=f"cannot be used: connection.*{reason}.*[.]$") as caught:
+            Store.open(wrong.render_as_string(hide_password=False))
+        assert "\n" not in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+    engine = create_engine(url)
+    with closing(Store.open(on_postgresql)) as store:
+        anna = store.add_user("anna")
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1 FROM users FOR UPDATE"))
+            with pytest.raises(StoreUnavailable, match="is locked by another process"):
+                store.add_session(anna.id, "first")
+            assert store.users() == [anna]
+        store.add_session(anna.id, "first")
+    execute(on_postgresql, f"ALTER DATABASE {url.database} SET default_transaction_read_only = on")
+    with closing(Store.open(on_postgresql)) as store:
+        with pytest.raises(StoreUnavailable, match=r"cannot be written to\.$"):
+            store.add_user("bob")
+        assert store.users() == [anna]
+    engine.dispose()
+
+
+def test_a_connection_that_postgresql_closed_is_made_anew(on_postgresql: str) -> None:
+    """As when the server was started again."""
+    with closing(Store.open(on_postgresql)) as store:
+        anna = store.add_user("anna")
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        execute(on_postgresql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        assert store.users() == [anna]
 
 
 @pytest.mark.parametrize(
