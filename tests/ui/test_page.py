@@ -159,6 +159,76 @@ def test_a_failure_after_the_turn_was_stored_changes_the_memory_line_only(
     assert len(chat.sessions("Ada")) == 1
 
 
+def test_a_message_is_edited_answered_again_and_taken_back(page: ChatPage, chat: Chat) -> None:
+    """By its place in the conversation; what came after it goes, and the box holds what was taken back."""
+    ada = browser("Ada")
+    for text in ("I live in Lisbon.", "I bake bread."):
+        [session] = chat.sessions("Ada") or [None]
+        list(page.say(text, session and session.id, ada))
+    [session] = chat.sessions("Ada")
+    updates = list(page.retry(session.id, SimpleNamespace(index=2), ada))
+    assert [m["content"] for m in shown(updates)[-1]][::2] == ["I live in Lisbon.", "I bake bread."]
+    updates = list(page.edit(session.id, SimpleNamespace(index=0, value="I live in Oslo."), ada))
+    assert [m["content"] for m in shown(updates)[-1]] == ["I live in Oslo.", "one two three"]
+    assert chat.settle("Ada").turns == 1
+    box, sessions, conversation, line = page.undo(session.id, ada)
+    assert (box, sessions.choices, conversation) == ("I live in Oslo.", [], [])
+    assert line.startswith("Forgotten: 1 messages; 0 are kept.")
+    assert chat.settle("Ada").turns == 0
+
+
+def test_what_a_browser_names_wrongly_is_refused(page: ChatPage, chat: Chat, warnings: list[str]) -> None:
+    """Places that are none, sessions of others: a sentence, and nothing happens."""
+    list(page.say("I live in Lisbon.", None, browser("Ada")))
+    [session] = chat.sessions("Ada")
+    [turn] = chat.turns("Ada", session.id)
+    for place in (7, -1, None, (0, 1)):
+        [update] = page.retry(session.id, SimpleNamespace(index=place), browser("Ada"))
+        assert all(skipped(part) for part in update)
+    bob = browser("Bob")
+    [update] = page.edit(session.id, SimpleNamespace(index=0, value="Mine."), bob)
+    assert all(skipped(part) for part in update)
+    assert all(skipped(part) for part in page.undo(session.id, bob))
+    page.rename(session.id, "mine", bob)
+    assert "no session" in page.switch_session(session.id, False, bob)
+    assert "no session" in page.delete(session.id, bob)[3]
+    assert page.describe(session.id, bob) == ("", True, False)
+    assert len(warnings) == 7
+    assert chat.turns("Ada", session.id) == [turn]
+    assert chat.sessions("Ada") == [session]
+
+
+def test_a_temporary_chat_goes_on_and_leaves_nothing(page: ChatPage, chat: Chat) -> None:
+    """What was said before comes from the browser; no session begins."""
+    first = list(page.say("A zeppelin flew by.", None, browser("Ada"), temporary=True))
+    said = [
+        {"role": m["role"], "content": [{"type": "text", "text": m["content"]}]} for m in shown(first)[-1]
+    ]
+    second = list(page.say("Over my field.", None, browser("Ada"), True, said))
+    assert [m["content"] for m in shown(second)[-1]] == [
+        "A zeppelin flew by.", "one two three", "Over my field.", "one two three"
+    ]  # fmt: skip
+    assert second[-1][3] == texts.TEMPORARY_LINE
+    assert chat.sessions("Ada") == []
+    assert chat.settle("Ada").turns == 0
+
+
+def test_a_session_is_renamed_left_out_of_memory_and_deleted(page: ChatPage, chat: Chat) -> None:
+    """Its name and switch are shown when it is opened; deleted, it is forgotten with a receipt."""
+    ada = browser("Ada")
+    list(page.say("I live in Lisbon.", None, ada))
+    [session] = chat.sessions("Ada")
+    assert page.describe(session.id, ada) == ("I live in Lisbon.", True, False)
+    assert page.rename(session.id, " home ", ada).choices == [("home", session.id)]
+    assert page.switch_session(session.id, False, ada) == texts.SESSION_OFF
+    assert (page.describe(session.id, ada), chat.settle("Ada").turns) == (("home", False, False), 0)
+    assert page.switch_session(session.id, True, ada) == texts.SESSION_ON
+    assert chat.settle("Ada").turns == 1
+    _, sessions, conversation, line = page.delete(session.id, ada)
+    assert (sessions.choices, conversation) == ([], [])
+    assert line.startswith("Forgotten: 1 messages; 0 are kept.")
+
+
 def test_a_reply_that_ends_leaves_the_stop_button_to_the_next(page: ChatPage) -> None:
     """Of two replies in one tab the button stops the later one, also when the earlier has ended."""
     first, second = (page.say(text, None, browser("Ada")) for text in ("hello", "I live in Lisbon."))
