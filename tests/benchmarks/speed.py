@@ -10,7 +10,7 @@ from statistics import median
 from memory.adapter import Adapter
 from memory.generator import Generator
 from model.base import EMBEDDED, BaseModel
-from model.conversation import Exchange, fold, prompt_ids
+from model.conversation import Exchange, chunks, fold, prompt_ids
 from model.generation import Sampling, stream
 
 NUM_TOKENS = 100
@@ -29,7 +29,18 @@ def main(path: str) -> None:
     started = time.perf_counter()
     for i, exchange in enumerate(talk):
         state = fold(lm, generator, state, talk[max(0, i - 4) : i], exchange)
-    print(f"read one turn: {(time.perf_counter() - started) / len(talk) * 1000:.1f} ms")
+    reading = time.perf_counter() - started
+    passed_over = [
+        ids
+        for i, exchange in enumerate(talk)
+        for ids, _ in chunks(lm, generator.config, talk[max(0, i - 4) : i], exchange)
+    ]
+    started = time.perf_counter()
+    for ids in passed_over:
+        lm.logits(ids)
+    plain = time.perf_counter() - started
+    print(f"read one turn: {reading / len(talk) * 1000:.1f} ms")
+    print(f"read / plain forward passes of the same tokens: {reading / plain:.2f}")
     started = time.perf_counter()
     adapter = generator.adapter(state)
     milliseconds = (time.perf_counter() - started) * 1000
