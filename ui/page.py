@@ -17,12 +17,13 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from app.chat import Chat
+from app.doorman import signed_in
 from app.errors import RemanenceError
 from app.recollection import MemoryFigures
 from app.reply import Answer
-from app.server import signed_in
 from ui import texts
 from ui.login import login_page
+from ui.tabs import OwnTabs
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ CSS = """
 # On a narrow screen the side covers the page: it opens by itself on a wide one only.
 IS_WIDE = "window.innerWidth >= 768"
 LOG_OUT = "() => fetch('/api/logout', {method: 'POST'}).then(() => location.assign('/login'))"
+LOG_OUT_EVERYWHERE = LOG_OUT.replace("/logout", "/logout/everywhere")
 
 Message = dict[str, str]
 
@@ -51,8 +53,9 @@ def mount(server: FastAPI, chat: Chat) -> None:
 
     @server.get("/login", response_class=HTMLResponse)
     def login() -> str:
-        return login_page()
+        return login_page(chat.people.is_closed())
 
+    server.add_middleware(OwnTabs)
     gr.mount_gradio_app(
         server,
         ChatPage(chat).build(),
@@ -87,6 +90,7 @@ class ChatPage:
                 new = gr.Button(texts.NEW_SESSION, variant="primary")
                 sessions = gr.Radio(label=texts.SESSIONS, elem_id="sessions", type="value")
                 leave = gr.Button(texts.LOG_OUT, size="sm")
+                leave_everywhere = gr.Button(texts.LOG_OUT_EVERYWHERE, size="sm")
             conversation = gr.Chatbot(
                 show_label=False,
                 placeholder=texts.EMPTY_SESSION,
@@ -128,6 +132,7 @@ class ChatPage:
                 cancels=saying,
             )
             leave.click(None, js=LOG_OUT)
+            leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
         return page
 
     def arrive(self, wide: bool, request: gr.Request) -> tuple[gr.Sidebar, str, gr.Radio, str]:
@@ -233,7 +238,9 @@ def _message(role: str, text: str) -> Message:
 
 
 def _user(request: gr.Request) -> str:
-    # the doorman lets nobody in without a name
+    # the doorman lets nobody in without a name; a name must not be made of nobody
+    if not request.username:
+        raise PermissionError("an event without a person")
     return str(request.username)
 
 
