@@ -16,10 +16,9 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
@@ -27,9 +26,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from app.cli_options import AsJson, Data
+from app.cli_options import print_facts as _print
+from app.cli_options import settings_in_force as _settings
 from app.cli_train import train_commands
-from app.errors import BadRequest, NotFound, RemanenceError, Unavailable
-from app.settings import Settings, load_settings
+from app.cli_user import add_user_commands
+from app.errors import BadRequest, NotFound, RemanenceError
 
 if TYPE_CHECKING:
     from app.chat import Chat
@@ -55,8 +57,8 @@ eval_commands = typer.Typer(help="Measure.", no_args_is_help=True)
 commands.add_typer(memory_commands, name="memory")
 commands.add_typer(eval_commands, name="eval")
 commands.add_typer(train_commands, name="train")
+add_user_commands(commands)
 
-Data = Annotated[Path | None, typer.Option(help="Folder of the database, the settings file and the log.")]
 Model = Annotated[str | None, typer.Option(help="'embedded', a model folder or a Hugging Face name.")]
 GeneratorName = Annotated[
     str | None, typer.Option("--generator", help="Folder or name; without it, the model's own.")
@@ -64,7 +66,6 @@ GeneratorName = Annotated[
 User = Annotated[str, typer.Option(help="Name of the person.")]
 Methods = Annotated[str, typer.Option(help="Which to compare, with commas between: memory, none, history.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="How many people at most.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,45 +91,28 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _settings(**flags: Any) -> Settings:
-    """Return the settings in force; from here on the log goes to the data folder."""
-    settings = load_settings(**flags)
-    try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise Unavailable(f"The data folder {settings.data} cannot be used: {exc.strerror}.") from exc
-    handler = RotatingFileHandler(
-        settings.data / "remanence.log", maxBytes=1_000_000, backupCount=1, encoding="utf-8", delay=True
-    )
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[handler],
-        force=True,
-    )
-    return settings
-
-
 @commands.command()
 def serve(
     data: Data = None,
     model: Model = None,
     generator: GeneratorName = None,
-    host: Annotated[str | None, typer.Option(help="A loopback address: there are no passwords yet.")] = None,
+    host: Annotated[str | None, typer.Option(help="A loopback address, or with accounts any.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes any free one.")] = None,
     browser: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Start the chat page and the JSON API."""
     from app.server import listen, run_server
-    from app.wiring import open_chat
+    from app.wiring import open_chat, open_store
 
     settings = _settings(data=data, model=model, generator=generator, host=host, port=port)
+    with open_store(settings) as store:
+        is_closed = store.is_closed()
     with (
         suppress(KeyboardInterrupt),
-        listen(settings.host, settings.port) as (listening, url),
+        listen(settings.host, settings.port, is_closed=is_closed) as (listening, url),
         open_chat(settings) as chat,
     ):
-        run_server(chat, listening, on_ready=lambda: _announce(url, browser))
+        run_server(chat, listening, lambda: _announce(url, browser), settings.served_hosts)
 
 
 def _announce(url: str, browser: bool) -> None:
@@ -377,14 +361,6 @@ def _existing(store: "Store", name: str) -> "UserRow":
     if person is None:
         raise NotFound(f"There is nobody called {name!r} here.")
     return person
-
-
-def _print(about: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(about, ensure_ascii=False))
-        return
-    for name, value in about.items():
-        print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
 
 
 @eval_commands.command()
