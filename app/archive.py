@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from app.accounts import People
 from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
 from app.formats import Conversation
@@ -38,6 +39,7 @@ class Archive:
     """What people said, in a store, and the memories that a model and its generator made of it."""
 
     def __init__(self, store: Store, lm: BaseModel, generator: Generator, settings: Settings) -> None:
+        self.people = People(store)
         self._store = store
         self._lm = lm
         self._settings = settings

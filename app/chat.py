@@ -80,10 +80,14 @@ class Chat(Archive):
             NotFound: no such person, or no such session among the person's own.
             BadRequest: empty or impossible text, or a bad name.
             TooLong: more than `max_message_chars` characters.
+            Refused: the person's account is disabled, or its quota is used up.
             MemoryDamaged: while iterated: the saved memory is not what was saved; nothing is stored then.
         """
         person = self._person(user)
         check_message(text, self._settings.max_message_chars)
+        self.people.require_enabled(person.name)
+        if temporary is None:
+            self.people.require_room(person.name, text, is_new=instead_of is None)
         where = self._session(person, session)
         if instead_of is not None and (where is None or not self._is_in(where, instead_of)):
             raise NotFound(f"The session has no turn number {instead_of}.")

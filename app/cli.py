@@ -28,6 +28,7 @@ from rich.table import Table
 from app.cli_memory import memory_commands
 from app.cli_takeout import takeout_commands
 from app.cli_train import train_commands
+from app.cli_user import add_user_commands
 from app.console import (
     AsJson,
     Data,
@@ -58,6 +59,7 @@ commands.add_typer(takeout_commands)
 commands.add_typer(memory_commands, name="memory")
 commands.add_typer(eval_commands, name="eval")
 commands.add_typer(train_commands, name="train")
+add_user_commands(commands)
 
 Methods = Annotated[str, typer.Option(help="Which to compare, with commas between: memory, none, history.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="How many people at most.")]
@@ -91,21 +93,23 @@ def serve(
     data: Data = None,
     model: Model = None,
     generator: GeneratorName = None,
-    host: Annotated[str | None, typer.Option(help="A loopback address: there are no passwords yet.")] = None,
+    host: Annotated[str | None, typer.Option(help="A loopback address, or with accounts any.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes any free one.")] = None,
     browser: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Start the chat page and the JSON API."""
     from app.server import listen, run_server
-    from app.wiring import open_chat
+    from app.wiring import open_chat, open_store
 
     settings = settings_in_force(data=data, model=model, generator=generator, host=host, port=port)
+    with open_store(settings) as store:
+        is_closed = store.is_closed()
     with (
         suppress(KeyboardInterrupt),
-        listen(settings.host, settings.port) as (listening, url),
+        listen(settings.host, settings.port, is_closed=is_closed) as (listening, url),
         open_chat(settings) as chat,
     ):
-        run_server(chat, listening, on_ready=lambda: _announce(url, browser))
+        run_server(chat, listening, lambda: _announce(url, browser), settings.served_hosts)
 
 
 def _announce(url: str, browser: bool) -> None:

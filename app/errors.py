@@ -4,6 +4,9 @@
     ├── BadRequest          the caller's mistake                                      HTTP 400
     │   ├── NotFound        no such person, session or file                           HTTP 404
     │   ├── TooLong         more text than a message may hold                         HTTP 413
+    │   ├── Refused         what this person may not do, or no more of                HTTP 403
+    │   │   ├── NotLoggedIn     a password, cookie or token that lets nobody in       HTTP 401
+    │   │   └── TooManyTries    logging in failed too often                           HTTP 429
     │   └── SettingsError   a setting that is unknown or has a bad value
     └── Unavailable         a database, model or generator that cannot be used now    HTTP 503
         └── MemoryDamaged   a saved memory that cannot be trusted
@@ -42,6 +45,24 @@ class TooLong(BadRequest):
     http_status = 413
 
 
+class Refused(BadRequest):
+    """The person may not do that, or has done as much of it as the quota lets them."""
+
+    http_status = 403
+
+
+class NotLoggedIn(Refused):
+    """Whoever asks is not known, or the password is not the right one."""
+
+    http_status = 401
+
+
+class TooManyTries(Refused):
+    """Logging in failed too often of late, under this name or from this address."""
+
+    http_status = 429
+
+
 class SettingsError(BadRequest):
     """A setting is unknown or has a bad value; the message names it."""
 
@@ -67,6 +88,7 @@ TRANSLATIONS: dict[str, type[RemanenceError]] = {
     "storage.backup.BackupRefused": BadRequest,
     "storage.database.StoreUnavailable": Unavailable,
     "storage.rows.BadName": BadRequest,
+    "storage.rows.LastAdmin": BadRequest,
     "storage.rows.NameTaken": BadRequest,
     "storage.rows.StaleState": Unavailable,
     "storage.rows.UnknownRow": NotFound,

@@ -57,8 +57,11 @@ class Settings(BaseSettings):
     quantize: Literal["auto", "nf4", "none"] = "auto"
     device: str = Field("auto", description="'auto', or a torch device such as 'cpu' or 'cuda:0'")
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", description="where to listen; without accounts, a loopback address")
     port: int = Field(7860, ge=0, le=65535, description="0 takes any free one")
+    public_hosts: str = Field(
+        "", description="names that browsers call the server by, with commas between; only with accounts"
+    )
 
     window_tokens: int = Field(256, ge=0, description="tokens of the running session that a prompt repeats")
     memory_roles: Literal["user", "both"] = Field("user", description="whose words count in the memory")
@@ -74,6 +77,18 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
         return _expanded(folder).absolute()
+
+    @field_validator("public_hosts")
+    @classmethod
+    def _are_names(cls, hosts: str) -> str:
+        if bad := [name for name in split_names(hosts) if set(name) & set("/:*@ ")]:
+            raise ValueError(f"should be names without scheme and port, not '{bad[0]}'")
+        return hosts
+
+    @property
+    def served_hosts(self) -> frozenset[str]:
+        """The names that requests may be for once there are accounts, beside those of this machine."""
+        return frozenset({self.host.lower(), *split_names(self.public_hosts)})
 
     @property
     def database(self) -> str | Path:
@@ -92,6 +107,11 @@ class Settings(BaseSettings):
         """The three sources, the strongest first."""
         file = config_file(init_settings().get("data"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+def split_names(names: str) -> list[str]:
+    """Return the names that stand in `names` with commas between, in lower case."""
+    return [name.strip().lower() for name in names.split(",") if name.strip()]
 
 
 def config_file(data: Path | str | None = None) -> Path:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from alembic.autogenerate import compare_metadata
@@ -129,7 +130,8 @@ def _examine(copy: Path, file: Path) -> None:
         # a schema of somebody else's is not to be run
         connection.execute("PRAGMA trusted_schema=OFF")
         kinds = dict(connection.execute("SELECT name, type FROM sqlite_master"))
-        if "alembic_version" not in kinds or set(kinds.values()) - {"table", "index"}:
+        foreign = _triggers(connection) - _own_triggers()
+        if "alembic_version" not in kinds or set(kinds.values()) - {"table", "index", "trigger"} or foreign:
             raise BackupRefused(f"{file} is not a database of Remanence.")
         revisions = {
             revision for (revision,) in connection.execute("SELECT version_num FROM alembic_version")
@@ -152,6 +154,19 @@ def _examine(copy: Path, file: Path) -> None:
         engine.dispose()
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
+
+
+def _triggers(connection: sqlite3.Connection) -> set[str]:
+    return {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")}
+
+
+def _own_triggers() -> set[str]:
+    """Return the triggers of a database that is made now, as SQL."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "new.db")
+        open_engine(file).dispose()
+        with closing(sqlite3.connect(file)) as connection:
+            return _triggers(connection)
 
 
 @contextmanager

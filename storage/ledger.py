@@ -11,7 +11,7 @@ from types import MappingProxyType
 from sqlalchemy import delete, func, select
 
 from storage.database import scrub
-from storage.rows import Forgotten, SessionRow, row
+from storage.rows import Forgotten, Note, SessionRow, row
 from storage.tables import Session, Turn
 from storage.transactions import (
     Database,
@@ -23,6 +23,7 @@ from storage.transactions import (
     own_session,
     own_turn,
     owner,
+    write_audit,
 )
 
 # Ids in one statement: databases allow so many variables at least.
@@ -110,11 +111,15 @@ class Ledger(Database):
                 query = query.where(Turn.id.in_([turn_id, origin or turn_id]))
             return list(tx.scalars(query.order_by(Turn.id)))
 
-    def forget_everything(self, user_id: int) -> Forgotten:
-        """Delete the person's turns, sessions and saved state for good; the person stays."""
+    def forget_everything(self, user_id: int, note: Note | None = None) -> Forgotten:
+        """Delete the person's turns, sessions and saved state for good; the person stays.
+
+        Args:
+            note: where somebody else does it: who and why, for the audit log.
+        """
         with self._reading() as tx:
             sessions = tx.scalars(select(Session.id).where(Session.user_id == user_id)).all()
-        return self.forget(user_id, self.turn_ids(user_id), sessions=sessions)
+        return self.forget(user_id, self.turn_ids(user_id), sessions=sessions, note=note)
 
     def forget(
         self,
@@ -122,6 +127,7 @@ class Ledger(Database):
         turn_ids: Collection[int],
         names: Mapping[int, str] = MappingProxyType({}),
         sessions: Collection[int] = (),
+        note: Note | None = None,
     ) -> Forgotten:
         """Delete turns of the person for good, with every copy of them and all that was read so far.
 
@@ -129,6 +135,7 @@ class Ledger(Database):
             turn_ids: those that are not the person's are left alone.
             names: new names of sessions, by number, where the old one repeats what is forgotten.
             sessions: those to delete too if nothing is left in them, beside those that lost a turn.
+            note: where somebody else does it: who and why, for the audit log.
 
         Raises:
             UnknownRow: there is no such person.
@@ -156,5 +163,7 @@ class Ledger(Database):
                     num_sessions += 1
             delete_readings(tx, user_id)
             user.ledger += 1
+            if note is not None:
+                write_audit(tx, note, "forget", user.name)
         scrub(self._engine)
         return Forgotten(counts[Turn.id], counts[Turn.copy_of], num_sessions)

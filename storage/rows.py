@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from storage.tables import Status, Table
+from storage.tables import Role, Status, Table
+
+# The actor of what is done on the command line; nobody is called that.
+COMMAND_LINE = "command line"
 
 
 class StaleState(RuntimeError):
@@ -20,6 +23,10 @@ class NameTaken(ValueError):
     """There is such a person, or the person has such a session, already."""
 
 
+class LastAdmin(ValueError):
+    """People have passwords, and nobody would be left who can log in and has the role admin."""
+
+
 class UnknownRow(LookupError):
     """There is no such person, or the session or turn is not this person's."""
 
@@ -32,6 +39,76 @@ class UserRow:
     name: str
     memory_on: bool
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A person as somebody who may come in; what the password is made into stays in the database.
+
+    Attributes:
+        has_password: without one, nobody comes in under this name once anybody has one.
+        may_read_others: what others said; it takes the role admin too.
+        max_turns: how many turns may be stored, None for any number.
+        max_bytes: of all that the person said, in UTF-8, None for any number.
+    """
+
+    id: int
+    name: str
+    role: Role
+    has_password: bool
+    is_disabled: bool
+    may_read_others: bool
+    max_turns: int | None
+    max_bytes: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A token of a person, which cannot be read again; it lets a program in until it is revoked."""
+
+    id: int
+    user_id: int
+    name: str
+    scopes: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what to whom, when and why."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who does something to somebody's account or memory, and why: half of a row of the audit log."""
+
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who sends a request.
+
+    Attributes:
+        is_closed: whether anybody has a password, so that a name alone lets nobody in.
+        account: None for nobody who may come in.
+        scopes: what the token that was shown is good for; None for a login, which is good for everything.
+    """
+
+    is_closed: bool
+    account: AccountRow | None
+    scopes: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +196,7 @@ class Forgotten:
     sessions: int
 
 
-Row = TypeVar("Row", UserRow, SessionRow, TurnRow, StateRow, Reading)
+Row = TypeVar("Row", UserRow, AccountRow, TokenRow, AuditRow, SessionRow, TurnRow, StateRow, Reading)
 
 
 def row(cls: type[Row], source: Table) -> Row:

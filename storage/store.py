@@ -3,7 +3,7 @@
 One public write is one transaction. Every method that names a session or a turn also names the person, and
 finds nothing that belongs to somebody else. The store knows bytes and numbers; what the bytes of a state mean
 is not its business. States are in `storage.readings`, changes to what was already said in `storage.ledger`,
-who reads at the moment in `storage.leases`.
+who reads at the moment in `storage.leases`, who may come in in `storage.accounts`.
 
 Any method raises `StoreUnavailable` when the database cannot be used, and every write for a person raises
 `UnknownRow` when there is no such person.
@@ -14,15 +14,25 @@ from operator import itemgetter
 
 from sqlalchemy import delete, func, select
 
+from storage.accounts import Accounts
 from storage.leases import Leases
 from storage.ledger import Ledger
 from storage.readings import Readings
 from storage.rows import NewSession, SessionRow, TurnRow, UnknownRow, UserRow, row
 from storage.tables import Session, Status, Turn, User
-from storage.transactions import add_session, checked, find_session, insert, own_session, own_turn, owner
+from storage.transactions import (
+    add_session,
+    checked,
+    find_session,
+    insert,
+    new_name,
+    own_session,
+    own_turn,
+    owner,
+)
 
 
-class Store(Ledger, Leases, Readings):
+class Store(Accounts, Ledger, Leases, Readings):
     """People, sessions, turns and saved states in one database; threads and processes may share it."""
 
     def add_user(self, name: str) -> UserRow:
@@ -32,7 +42,7 @@ class Store(Ledger, Leases, Readings):
             BadName: `name` breaks the rule for names.
             NameTaken: there is somebody of this name.
         """
-        user = User(name=checked(name))
+        user = User(name=new_name(name))
         with self._writing() as tx:
             insert(tx, user, f"There is already a user named '{name}'.")
             return row(UserRow, user)

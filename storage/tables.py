@@ -1,4 +1,4 @@
-"""The schema: people, sessions, turns, one memory state a person, the draft of the next, and who reads it.
+"""The schema: people, sessions, turns, memory states and drafts of them, who reads, and accounts.
 
 Turns are the truth; a state row is a cache of what was read from them. The keys hold three promises that no
 caller can break: a turn belongs to the person who owns its session, a position in a session is taken once,
@@ -6,12 +6,16 @@ and no id is ever given twice, so that "read through turn N" keeps its meaning a
 
 What was said is only ever added to. Everything else that may change what memory has read (deleting,
 replacing, leaving out a session) counts up the person's `ledger`; a state holds for the count it was made at.
+
+What lets somebody in (a password, a login's cookie, a token) is kept as a hash only. Rows of `audit` are
+written once: triggers, which the migration makes, refuse to change or delete any.
 """
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from sqlalchemy import (
+    BigInteger,
     DateTime,
     Dialect,
     Enum,
@@ -23,12 +27,14 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Status = Literal["complete", "stopped", "failed"]
+Role = Literal["user", "admin"]
 
 MAX_NAME_CHARS = 64
 
@@ -100,6 +106,23 @@ class User(Table):
     ledger: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     memory_on: Mapped[bool] = mapped_column(default=True, server_default=true())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    role: Mapped[Role] = mapped_column(
+        Enum("user", "admin", name="role", native_enum=False, create_constraint=True),
+        default="user",
+        server_default="user",
+    )
+    # argon2, in its own text form; without one there is no password that would let the person in.
+    password_hash: Mapped[str | None]
+    is_disabled: Mapped[bool] = mapped_column(default=False, server_default=false())
+    may_read_others: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Quotas; None is unlimited.
+    max_turns: Mapped[int | None]
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password lets the person in."""
+        return self.password_hash is not None
 
 
 class Session(Table):
@@ -187,3 +210,66 @@ class Lease(Table):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     holder: Mapped[str]
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Login(Table):
+    """Somebody who came in with a password, or by name in the days without accounts, and holds a cookie."""
+
+    __tablename__ = "logins"
+    __table_args__: Any = (UniqueConstraint("token_hash"), Index(None, "user_id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    token_hash: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Token(Table):
+    """What a program shows in a person's name; `scopes` are words with spaces between."""
+
+    __tablename__ = "tokens"
+    __table_args__: Any = (
+        UniqueConstraint("token_hash"),
+        Index(None, "user_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
+    token_hash: Mapped[str]
+    scopes: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Audit(Table):
+    """Who did what to whom, when and why; names as text, so that they outlive the people."""
+
+    __tablename__ = "audit"
+    __table_args__: Any = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    reason: Mapped[str]
+
+
+class LoginAttempt(Table):
+    """A login that was tried and did not succeed so far.
+
+    The name is a hash: a password typed into the wrong field must not stand here.
+    """
+
+    __tablename__ = "login_attempts"
+    __table_args__: Any = (Index(None, "name_hash"), Index(None, "address"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name_hash: Mapped[str]
+    address: Mapped[str]
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

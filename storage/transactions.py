@@ -14,8 +14,8 @@ from sqlalchemy import Engine, delete, orm, select
 from sqlalchemy.exc import IntegrityError
 
 from storage.database import open_engine, reading, told, writing
-from storage.rows import BadName, NameTaken, UnknownRow
-from storage.tables import MAX_NAME_CHARS, Draft, Session, State, Turn, User, now
+from storage.rows import COMMAND_LINE, BadName, NameTaken, Note, UnknownRow
+from storage.tables import MAX_NAME_CHARS, Audit, Draft, Session, State, Turn, User, now
 
 
 class Database:
@@ -66,12 +66,24 @@ def checked(name: str) -> str:
     return name
 
 
+def new_name(name: str) -> str:
+    """Return `name` if a new person may be called that; raises BadName."""
+    if checked(name).casefold() == COMMAND_LINE:
+        raise BadName(f"Nobody may be called '{name}': the audit log means something else by it.")
+    return name
+
+
 def owner(tx: orm.Session, user_id: int) -> User:
     """Return the person, whose rows no other transaction changes until this one ends; raises UnknownRow."""
     user = tx.get(User, user_id, with_for_update=True)
     if user is None:
         raise UnknownRow(f"There is no user {user_id}.")
     return user
+
+
+def write_audit(tx: orm.Session, note: Note, action: str, subject: str) -> None:
+    """Add a row to the audit log; it stays if and only if the transaction does."""
+    tx.add(Audit(actor=note.actor, action=action, subject=subject, reason=note.reason))
 
 
 def find_session(tx: orm.Session, user_id: int, session_id: int) -> Session | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from argon2 import PasswordHasher
 
 # Before torch, transformers and gradio read them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +23,7 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
+import app.passwords
 from tests.databases import NoServer, postgresql_database, postgresql_server
 from tests.tiny import write_tiny_model
 
@@ -35,6 +37,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
     monkeypatch.setenv("REMANENCE_DATA", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time and protect nothing."""
+    monkeypatch.setattr(app.passwords, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,8 @@ _PAGE = Template("""<!doctype html>
   <p>$tagline</p>
   <label for="name">$label</label>
   <input id="name" name="name" maxlength="64" autocomplete="username" autofocus required>
+  <label for="password">$password_label</label>
+  <input id="password" type="password" maxlength="1024" autocomplete="$autocomplete" $required>
   <button>$button</button>
   <p id="problem" role="alert"></p>
   <small>$hint</small>
@@ -40,7 +42,10 @@ _PAGE = Template("""<!doctype html>
     const answer = await fetch("/api/login", {
       method: "POST",
       headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({name: document.getElementById("name").value}),
+      body: JSON.stringify({
+        name: document.getElementById("name").value,
+        password: document.getElementById("password").value || null,
+      }),
     });
     if (answer.ok) location.assign("/");
     else document.getElementById("problem").textContent = (await answer.json()).error;
@@ -51,12 +56,19 @@ _PAGE = Template("""<!doctype html>
 """)
 
 
-def login_page() -> str:
-    """Return the page as HTML."""
+def login_page(is_closed: bool) -> str:
+    """Return the page as HTML.
+
+    Args:
+        is_closed: whether it takes a password to come in; otherwise the first one is offered to be set.
+    """
     return _PAGE.substitute(
         title=escape(texts.TITLE),
         tagline=escape(texts.TAGLINE),
         label=escape(texts.LOGIN_LABEL),
         button=escape(texts.LOGIN_BUTTON),
-        hint=escape(texts.LOGIN_HINT),
+        password_label=escape(texts.PASSWORD_LABEL if is_closed else texts.FIRST_PASSWORD_LABEL),
+        autocomplete="current-password" if is_closed else "new-password",
+        required="required" if is_closed else "",
+        hint=escape(texts.LOGIN_HINT if is_closed else texts.OPEN_LOGIN_HINT),
     )

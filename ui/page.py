@@ -16,14 +16,15 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from app.chat import Chat
+from app.doorman import signed_in
 from app.errors import NotFound, RemanenceError
 from app.forgetting import Selection
 from app.reply import Answer
-from app.server import signed_in
 from ui import texts
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
 from ui.messages import ENDINGS, Message, memory_text, message, pairs, plain, throttled
+from ui.tabs import OwnTabs
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ CSS = """
 # On a narrow screen the side covers the page: it opens by itself on a wide one only.
 IS_WIDE = "window.innerWidth >= 768"
 LOG_OUT = "() => fetch('/api/logout', {method: 'POST'}).then(() => location.assign('/login'))"
+LOG_OUT_EVERYWHERE = LOG_OUT.replace("/logout", "/logout/everywhere")
 
 
 def mount(server: FastAPI, chat: Chat) -> None:
@@ -48,8 +50,9 @@ def mount(server: FastAPI, chat: Chat) -> None:
 
     @server.get("/login", response_class=HTMLResponse)
     def login() -> str:
-        return login_page()
+        return login_page(chat.people.is_closed())
 
+    server.add_middleware(OwnTabs)
     gr.mount_gradio_app(
         server,
         ChatPage(chat).build(),
@@ -93,6 +96,7 @@ class ChatPage:
                         removed = gr.Button(texts.DELETE_FOR_GOOD, variant="stop", size="sm")
                         kept = gr.Button(texts.KEEP, size="sm")
                 leave = gr.Button(texts.LOG_OUT, size="sm")
+                leave_everywhere = gr.Button(texts.LOG_OUT_EVERYWHERE, size="sm")
             with gr.Tabs():
                 with gr.Tab(texts.CHAT_TAB):
                     conversation = gr.Chatbot(
@@ -155,6 +159,7 @@ class ChatPage:
             kept.click(lambda: gr.Group(visible=False), None, sure)
             removed.click(self.delete, sessions, [sure, sessions, conversation, memory_line], cancels=replies)
             leave.click(None, js=LOG_OUT)
+            leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
         return page
 
     def arrive(self, wide: bool, request: gr.Request) -> tuple[gr.Sidebar, str, gr.Radio, str]:
@@ -349,7 +354,9 @@ class ChatPage:
 
 
 def _user(request: gr.Request) -> str:
-    # the doorman lets nobody in without a name
+    # the doorman lets nobody in without a name; a name must not be made of nobody
+    if not request.username:
+        raise PermissionError("an event without a person")
     return str(request.username)
 
 

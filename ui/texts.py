@@ -5,12 +5,19 @@ TAGLINE = "A chat that remembers what you tell it."
 
 LOGIN_LABEL = "Your name"
 LOGIN_BUTTON = "Come in"
-LOGIN_HINT = "There are no passwords yet: a name is all it takes, on this computer only."
+PASSWORD_LABEL = "Password"
+LOGIN_HINT = "Who has no account here yet asks an admin for one."
+FIRST_PASSWORD_LABEL = "A password, if this shall be yours alone"
+OPEN_LOGIN_HINT = (
+    "Nobody has a password yet: a name is all it takes, on this computer only."
+    " Whoever sets the first one becomes the admin, and from then on everybody needs one."
+)
 
 SIGNED_IN_AS = "Signed in as **{name}**"
 NEW_SESSION = "New chat"
 SESSIONS = "Chats"
 LOG_OUT = "Log out"
+LOG_OUT_EVERYWHERE = "Log out everywhere"
 
 PLACEHOLDER = "Say something"
 EMPTY_SESSION = "Tell me something about yourself, and ask me about it another day."

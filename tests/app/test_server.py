@@ -16,8 +16,10 @@ from starlette.testclient import TestClient
 
 import app.server
 from app.chat import Chat
+from app.doorman import COOKIE, is_loopback, signed_in
 from app.errors import BadRequest, Unavailable
-from app.server import COOKIE, create_server, is_loopback, listen, run_server, signed_in
+from app.server import create_server, listen, run_server
+from storage.rows import Note
 
 HERE = "http://127.0.0.1:7860"
 
@@ -60,7 +62,7 @@ def test_ask_answers_as_the_command_does(ada: TestClient, chat: Chat) -> None:
     """The same keys, and the turn is the person's."""
     answer = ada.post("/api/ask", json={"text": "I live in Lisbon.", "session": "talk", "memory": "off"})
     assert answer.status_code == 200
-    assert set(answer.json()) == {"reply", "prompt_tokens", "memory", "seconds"}
+    assert set(answer.json()) == {"reply", "turn", "prompt_tokens", "memory", "seconds"}
     assert [s.name for s in chat.sessions("Ada")] == ["talk"]
     [talk] = chat.sessions("Ada")
     assert ada.post("/api/ask", json={"text": "Hello!", "session": talk.id}).status_code == 200
@@ -250,3 +252,59 @@ def test_an_open_tab_does_not_keep_the_server_from_ending(
             servers[0].should_exit = True
             serving.join(timeout=10)
             assert not serving.is_alive()
+
+
+def test_an_open_server_serves_this_machine_only(server: FastAPI, chat: Chat) -> None:
+    """Also where it listens elsewhere, and whatever name it is called by; with accounts it serves others."""
+    there = TestClient(server, base_url="http://192.168.1.2:7860")
+    for host in ("127.0.0.1:7860", "192.168.1.2:7860"):
+        refused = there.post("/api/login", json={"name": "Ada"}, headers={"host": host})
+        assert refused.status_code in (403, 421)
+    chat.people.add("root", "correct horse", "admin", Note("command line"))
+    assert there.get("/health", headers={"host": "127.0.0.1:7860"}).status_code == 200
+
+
+def test_the_first_visit_makes_the_first_admin(anybody: TestClient, chat: Chat) -> None:
+    """A password in the form of an open server closes it; a mistake with it is told."""
+    login = {"name": "Ada", "password": "short"}
+    assert anybody.post("/api/login", json=login).status_code == 400
+    assert anybody.post("/api/login", json=login | {"password": "correct horse"}).status_code == 200
+    assert anybody.get("/api/memory").json()["user"] == "Ada"
+    assert anybody.get("/api/people").status_code == 200
+    refused = anybody.post("/api/login", json={"name": "Bob"})
+    assert (refused.status_code, refused.json()) == (401, {"error": "The name or the password is not right."})
+
+
+def test_too_many_tries_are_told(anybody: TestClient, chat: Chat) -> None:
+    """With the status that says so."""
+    chat.people.add("root", "correct horse", "admin", Note("command line"))
+    login = {"name": "root", "password": "wrong horse"}
+    answers = [anybody.post("/api/login", json=login).status_code for _ in range(11)]
+    assert answers == [401] * 10 + [429]
+
+
+def test_logging_out_everywhere_ends_the_other_browser(server: FastAPI, ada: TestClient) -> None:
+    """And this one."""
+    other = TestClient(server, base_url=HERE)
+    other.post("/api/login", json={"name": "Ada"})
+    assert ada.post("/api/logout/everywhere").json() == {"ended": 2}
+    assert other.get("/api/memory").status_code == ada.get("/api/memory").status_code == 401
+
+
+def test_a_login_outlives_the_server(ada: TestClient, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database knows the cookie."""
+    monkeypatch.setattr(app.server, "entry_points", lambda group: [])
+    again = TestClient(create_server(chat), base_url=HERE, cookies=dict(ada.cookies))
+    assert again.get("/api/memory").json()["user"] == "Ada"
+
+
+def test_a_cookie_over_https_stays_there(server: FastAPI) -> None:
+    """A browser sends it over nothing else."""
+    client = TestClient(server, base_url="https://127.0.0.1:7860")
+    assert "Secure" in client.post("/api/login", json={"name": "Ada"}).headers["set-cookie"]
+
+
+def test_with_accounts_the_server_listens_anywhere() -> None:
+    """On every address of the machine."""
+    with listen("0.0.0.0", 0, is_closed=True) as (listening, _):
+        assert listening.getsockname()[0] == "0.0.0.0"

@@ -1,0 +1,56 @@
+"""Keeps each browser tab's stream of events to the person who opened it.
+
+Gradio sends what its handlers return to whoever asks for the events of a tab, by a number that the browser
+made up (`session_hash`). The first person to ask for a tab's events owns the tab; nobody else gets them, not
+even one who has learned the number.
+"""
+
+from collections import OrderedDict
+from itertools import pairwise
+
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.doorman import signed_in
+
+# Tabs remembered at once; those not heard of for longest are forgotten, and may be opened anew.
+MAX_TABS = 10_000
+KEY = "session_hash"
+# The part of a path that the number follows.
+PARTS_BEFORE_KEY = ("heartbeat", "stream")
+
+
+class OwnTabs:
+    """ASGI middleware behind the doorman, who has noted the person."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._owners: OrderedDict[str, str] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        person, tab = signed_in(request), _tab(request)
+        if person is not None and tab is not None:
+            owner = self._owners.setdefault(tab, person)
+            self._owners.move_to_end(tab)
+            while len(self._owners) > MAX_TABS:
+                self._owners.popitem(last=False)
+            if owner != person:
+                await JSONResponse({"error": "That tab is somebody else's."}, 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _tab(request: HTTPConnection) -> str | None:
+    """Return the number of the tab whose events are asked for, None where that is not what is asked."""
+    if (tab := request.query_params.get(KEY)) is not None:
+        return tab
+    parts = request.url.path.split("/")
+    for before, tab in pairwise(parts):
+        if before in PARTS_BEFORE_KEY:
+            return tab
+    return None
