@@ -9,7 +9,7 @@ import pytest
 
 import storage.logins
 from storage.logins import LOGIN_LASTS, LOGIN_RESTS, NOTICED_EVERY
-from storage.rows import BadName, LastAdmin, NameTaken, Note, UnknownRow
+from storage.rows import BadName, LastAdmin, NameTaken, NewSession, Note, UnknownRow
 from storage.store import Store
 
 NOTE = Note("command line", "a test")
@@ -120,6 +120,7 @@ def test_a_login_expires_when_it_rests_and_in_any_case_after_a_month(
     assert store.visit_by_cookie("another").account is None
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 def test_reading_a_page_does_not_write(store: Store, root: int, clock: Clock, file: Path) -> None:
     """That somebody was there is written down once in a while: until then, a locked database is no matter."""
     store.add_login(root, "cookie", "hash of root")
@@ -199,6 +200,7 @@ def test_tries_count_by_name_and_by_address_until_they_are_old(store: Store) -> 
     assert store.begin_attempt("anna", "1.2.3.4", later, 2, 3) is not None
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize(
     "statement",
     [
@@ -222,10 +224,11 @@ def test_the_audit_log_is_only_added_to(store: Store, file: Path, statement: str
     assert store.audit(subject="bob") == []
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 def test_an_action_and_its_row_are_one_transaction(store: Store, root: int, file: Path) -> None:
     """Where the row cannot be written, nothing happens: no change, no token, no reading, no forgetting."""
     store.change_account(root, "give the right", NOTE, may_read_others=True)
-    store.add_sessions(root, [("first", [("one", "1")])])
+    store.add_sessions(root, [NewSession("first", [("one", "1")])])
     with closing(connect(file)) as connection, connection:
         connection.execute(
             "CREATE TRIGGER no_more BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"
@@ -257,7 +260,7 @@ def test_forgetting_for_somebody_else_is_logged(store: Store) -> None:
 def test_what_others_said_is_read_by_right_and_logged(store: Store, root: int) -> None:
     """Role and right together; the log has the reason, and no word of what was said."""
     anna = store.add_user("anna")
-    store.add_sessions(anna.id, [("first", [("my secret is xylophone", "I see.")])])
+    store.add_sessions(anna.id, [NewSession("first", [("my secret is xylophone", "I see.")])])
     with pytest.raises(UnknownRow, match="may not read"):
         store.read_others(root, "anna", "why")
     store.change_account(root, "give the right", NOTE, may_read_others=True)
@@ -274,8 +277,8 @@ def test_what_is_stored_of_a_person_is_counted_in_turns_and_bytes(store: Store) 
     """Bytes of what the person said, in UTF-8; a branch repeats and does not count."""
     anna, bob = store.add_user("anna"), store.add_user("bob")
     assert store.said(anna.id) == (0, 0)
-    store.add_sessions(anna.id, [("first", [("Zoë", "a long reply"), ("李", "")])])
-    store.add_sessions(bob.id, [("first", [("hello", "")])])
+    store.add_sessions(anna.id, [NewSession("first", [("Zoë", "a long reply"), ("李", "")])])
+    store.add_sessions(bob.id, [NewSession("first", [("hello", "")])])
     assert store.said(anna.id) == (2, 4 + 3)
     (_, last) = store.turns(anna.id)
     store.branch(anna.id, last.id, "branch")
