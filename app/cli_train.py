@@ -118,6 +118,23 @@ def generator(
 
 
 @train_commands.command()
+def average(
+    models: Annotated[
+        list[Path], typer.Argument(help="Model folders of one origin; one named twice counts twice.")
+    ],
+    out: Annotated[Path, typer.Option(help="New folder to write.")],
+) -> None:
+    """Write the mean of several trained models: often better than each of them."""
+    from model.training.averaging import average as write_mean
+
+    try:
+        write_mean(models, out)
+    except (OSError, ValueError) as exc:
+        raise BadRequest(f"The models cannot be averaged: {exc}.") from exc
+    print(f"The mean of {len(models)} models is in {out}.")
+
+
+@train_commands.command()
 def people(
     corpus: Annotated[Path, typer.Option(help="Folder of the training data, for its word lists.")],
     out: Annotated[Path, typer.Option(help="File to write: JSONL that `eval recall` reads.")],

@@ -11,7 +11,6 @@ import app.cli_user
 from app.accounts import People
 from app.cli import main
 from storage.store import Store
-from tests.app.test_cli import log_handlers as log_handlers
 
 Out = pytest.CaptureFixture[str]
 PASSWORD = "correct horse"

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import Exchange, fold
+from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
 from model.training.episodes import Batch, Cue, Episode, Mixture
 from model.training.loop import Places, Training, TrainingConfig, losses
@@ -308,6 +310,29 @@ Path({str(tmp_path)!r}, f"weights{{training.processes.process_index}}").write_te
     assert ended.returncode == 0, ended.stderr.decode()
     first, second = ((tmp_path / f"weights{i}").read_text() for i in (0, 1))
     assert first == second
+
+
+def test_the_mean_of_two_trainings_is_a_model(corpus: Path, tmp_path: Path) -> None:
+    """Every weight is the mean of theirs, one named twice counts twice; models of other sizes are refused."""
+    folders = []
+    for seed in (1, 2):
+        training = Training(replace(SMALL, seed=seed), corpus, tmp_path / str(seed))
+        training.export(training.result)
+        folders.append(training.result)
+    first, second = folders
+    average([first, second, second], tmp_path / "mean")
+    Generator.from_pretrained(tmp_path / "mean" / "generator")
+    BaseModel.load(tmp_path / "mean", quantize="none", device="cpu")
+    for file in WEIGHTS:
+        mean, one, two = (load_file(folder / file) for folder in (tmp_path / "mean", first, second))
+        for name in mean:
+            expected = (one[name].float() + 2 * two[name].float()) / 3
+            torch.testing.assert_close(mean[name].float(), expected, atol=1e-2, rtol=1e-2)
+    smaller = Training(replace(SMALL, state_size=8), corpus, tmp_path / "smaller")
+    smaller.export(smaller.result)
+    with pytest.raises(ValueError, match="not of one size"):
+        average([first, smaller.result], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_muon_steps_along_an_orthogonal_matrix_of_the_size_of_an_adamw_step() -> None:

@@ -73,8 +73,7 @@ def test_processes_that_open_at_once_migrate_once(database: str, tmp_path: Path)
     program = """if True:
         import sys, time
         from pathlib import Path
-        from storage.rows import NewSession
-from storage.store import Store
+        from storage.store import Store
         url, start, name = sys.argv[1:]
         Path(start, name).touch()
         while not Path(start, "go").exists():
