@@ -326,7 +326,7 @@ def test_memory_why_prints_the_turns_that_it_is_asked_for(
     [line] = [line for line in out.splitlines() if "xxx" in line]
     assert "[31mred xxx" in line
     assert line.endswith("...")
-    assert len(line) <= 105
+    assert len(line) <= 115
     assert "\x1b" not in line
 
 

@@ -9,6 +9,7 @@ import torch
 
 from app.chat import Chat
 from app.errors import BadRequest, NotFound, RemanenceError, TooLong
+from app.formats import Conversation
 from app.inspection import explain, overview
 from app.recollection import Recollector, exchange_of
 from app.settings import Settings
@@ -28,6 +29,11 @@ SAID = [
     Exchange("I live in Lisbon with my sister.", "Ah."),
     Exchange("It is raining again, so I stay at home.", "Oh."),
 ]
+
+
+def tell(chat: Chat, user: str, talks: list[list[Exchange]]) -> None:
+    """Let the person have had the talks."""
+    chat.import_sessions(user, [Conversation(tuple(talk)) for talk in talks])
 
 
 def same(one: MemoryState, other: MemoryState) -> None:
@@ -59,13 +65,13 @@ def test_a_drop_is_what_a_memory_that_never_read_the_turn_would_lose(
     left_out: int, chat: Chat, loaded: Loaded, open_another: Open
 ) -> None:
     """Against a memory rebuilt from the other sessions, and the same answer measured under it."""
-    chat.import_sessions("Ada", [[e] for e in SAID])
+    tell(chat, "Ada", [[e] for e in SAID])
     found = chat.why("Ada", QUESTION)
     drops = {leaning.turn.user_text: leaning.drop for leaning in found.leanings}
 
     never, store = open_another("never")
     person = never.welcome("Ada")
-    never.import_sessions("Ada", [[e] for i, e in enumerate(SAID) if i != left_out])
+    tell(never, "Ada", [[e] for i, e in enumerate(SAID) if i != left_out])
     lm, generator = loaded
     rebuilt = generator.adapter(Recollector(store, lm, generator).catch_up(person).state)
     whole = generator.adapter(Recollector(chat._store, lm, generator).catch_up(chat.welcome("Ada")).state)
@@ -82,7 +88,7 @@ def test_a_drop_is_what_a_memory_that_never_read_the_turn_would_lose(
 def test_what_later_turns_took_from_a_turn_as_context_stays(chat: Chat, store: Store, loaded: Loaded) -> None:
     """The turns after it in its session are not read again."""
     lm, generator = loaded
-    chat.import_sessions("Ada", [SAID])
+    tell(chat, "Ada", [SAID])
     ada = chat.welcome("Ada")
     reader = Recollector(store, lm, generator)
     expected = fold(lm, generator, generator.empty_state(), [], SAID[0])
@@ -100,7 +106,7 @@ def test_a_turn_that_is_all_of_memory_is_leaned_on_for_all_that_memory_adds(
 ) -> None:
     """And one without which memory is the same is not leaned on at all; the first comes first."""
     lm, generator = loaded
-    chat.import_sessions("Ada", [SAID])
+    tell(chat, "Ada", [SAID])
     needless, needed, _ = store.turns(chat.welcome("Ada").id)
     adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], SAID[1]))
     nothing = generator.adapter(generator.empty_state())
@@ -127,7 +133,7 @@ def test_the_answer_is_the_likeliest_one_in_a_session_of_its_own(
     """Also where replies are drawn at random, and with nothing of the running session in the prompt."""
     chat = Chat(store, *loaded, settings.model_copy(update={"temperature": 2.0}))
     chat.welcome("Ada")
-    chat.import_sessions("Ada", [SAID])
+    tell(chat, "Ada", [SAID])
     greedy = Chat(store, *loaded, settings.model_copy(update={"temperature": 0.0}))
     found = chat.why("Ada", QUESTION)
     assert found.answer == "".join(greedy.reply("Ada", None, QUESTION))
@@ -137,8 +143,8 @@ def test_the_answer_is_the_likeliest_one_in_a_session_of_its_own(
 
 def test_every_turn_is_weighed_once_and_the_heaviest_come_first(chat: Chat) -> None:
     """Those of every session of the person, and nobody else's; progress counts them."""
-    chat.import_sessions("Ada", [SAID[:2], SAID[2:]])
-    chat.import_sessions("Bob", [[Exchange("I play the cello.", "Oh.")]])
+    tell(chat, "Ada", [SAID[:2], SAID[2:]])
+    tell(chat, "Bob", [[Exchange("I play the cello.", "Oh.")]])
     progress: list[int] = []
     found = chat.why("Ada", QUESTION, progress.append)
     assert {leaning.turn.user_text for leaning in found.leanings} == {e.user for e in SAID}
@@ -151,7 +157,7 @@ def test_every_turn_is_weighed_once_and_the_heaviest_come_first(chat: Chat) -> N
 
 
 def test_asking_why_leaves_nothing_behind(chat: Chat, store: Store) -> None:
-    chat.import_sessions("Ada", [SAID])
+    tell(chat, "Ada", [SAID])
     ada = chat.welcome("Ada")
     chat.settle("Ada")
     before = (store.state(ada.id), list(store.turns(ada.id)), store.sessions(ada.id))
@@ -185,7 +191,7 @@ def test_no_turn_is_taken_out_of_a_memory_that_is_no_sum(
     sequential = Generator(replace(generator.config, reading="sequential")).eval().requires_grad_(False)
     chat = Chat(store, lm, sequential, settings)
     chat.welcome("Ada")
-    chat.import_sessions("Ada", [SAID])
+    tell(chat, "Ada", [SAID])
     with pytest.raises(BadRequest, match="reads every turn under the memory of the turns before it"):
         chat.why("Ada", QUESTION)
     chat.close()
@@ -194,7 +200,7 @@ def test_no_turn_is_taken_out_of_a_memory_that_is_no_sum(
 def test_an_overview_counts_what_was_read_and_what_was_not(chat: Chat, store: Store) -> None:
     """Sessions and times are those of the turns in memory; what came since is unread."""
     ada = chat.welcome("Ada")
-    chat.import_sessions("Ada", [SAID[:2], SAID[2:]])
+    tell(chat, "Ada", [SAID[:2], SAID[2:]])
     figures = chat.settle("Ada")
     later = store.add_session(ada.id, "later")
     store.add_turn(ada.id, later.id, "Hello!", "Hi.", "complete")

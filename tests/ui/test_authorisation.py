@@ -248,19 +248,28 @@ def test_a_token_opens_its_scopes_and_nothing_else(server: FastAPI, chat: Chat) 
 def test_every_handler_of_the_page_answers_about_the_person_who_asks(server: FastAPI, chat: Chat) -> None:
     """Sent by Bob with the number of Ada's session, no event of the page returns a word of hers."""
     (talk,) = chat.sessions("Ada")
+    (turn,) = chat.turns("Ada", talk.id)
 
     def told(name: str) -> str:
         """Return what every event of the page answers, one after the other in one tab."""
         with browser(server, name) as client:
             config = client.get("/config").json()
             types = {component["id"]: component["type"] for component in config["components"]}
-            sent = {"textbox": "hello", "radio": talk.id, "checkbox": True}
+            sent = {
+                "textbox": "hello",
+                "radio": talk.id,
+                "checkbox": True,
+                "dropdown": turn.id,
+                "datetime": None,
+                "chatbot": [],
+            }
             answers = []
             for handler in config["dependencies"]:
                 event = {
                     "fn_index": handler["id"],
                     "session_hash": f"tab of {name}",
                     "data": [sent[types[component]] for component in handler["inputs"]],
+                    "event_data": {"index": 0, "value": "hello", "previous_value": "hello"},
                 }
                 answers.append(client.post("/gradio_api/run/predict", json=event).text)
             return "".join(answers)
