@@ -1,5 +1,6 @@
 """The ledger: what may happen to what was said, and that memory is always that of what is kept."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -206,4 +207,32 @@ def test_with_much_to_read_the_memory_that_there_is_answers_and_says_so(chat: Ch
     progress: list[int] = []
     chat.settle("Bob", progress.append)
     assert progress == list(range(DRAFT_TURNS + 1, many + 2))
+    assert chat.verify("Bob")[0] == chat.verify("Bob")[1]
+
+
+def test_forgetting_is_exact_while_others_chat(chat: Chat, open_another: Open) -> None:
+    """After an edit in the middle of a session, with Bob talking all the time in another thread."""
+    over = threading.Event()
+    replies = []
+
+    def talk() -> None:
+        while not over.is_set():
+            replies.append("".join(chat.reply("Bob", "talk", f"I have {len(replies)} hats.")))
+
+    bob = threading.Thread(target=talk)
+    bob.start()
+    try:
+        first = said(chat)[0]
+        list(chat.reply("Ada", first.session_id, "My cat is Misty.", instead_of=said(chat)[1].id))
+        edited = said(chat)[-1]
+        chat.forget("Ada", Selection(turn_id=said(chat)[1].id))
+        receipt = chat.forget("Ada", Selection(turn_id=first.id))
+        live, rebuilt = chat.verify("Ada")
+    finally:
+        over.set()
+        bob.join()
+    kept = [TALKS[1][1:], [Exchange(edited.user_text, edited.reply_text)]]
+    assert receipt.after == live == rebuilt == digest_of(open_another, "kept", kept)
+    assert replies
+    assert len(said(chat, "Bob")) == len(replies)
     assert chat.verify("Bob")[0] == chat.verify("Bob")[1]
