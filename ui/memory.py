@@ -31,8 +31,8 @@ class MemoryView:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 
-    def build(self, tab: gr.Tab) -> None:
-        """Add the components to `tab`, within whose block this is called."""
+    def build(self, tab: gr.Tab) -> Any:
+        """Add the components to `tab`, within whose block this is called; return the event of forgetting."""
         figures = gr.Markdown(elem_id="memory-figures")
         switch = gr.Checkbox(label=texts.MEMORY_SWITCH, info=texts.MEMORY_SWITCH_HINT)
         spectrum = gr.LinePlot(
@@ -59,9 +59,11 @@ class MemoryView:
         switch.input(self.switch, switch, receipt)
         question.submit(self.why, question, reasons)
         verify.click(self.verify, None, receipt)
-        forget.click(self.forget, [turn, session, before, everything], [receipt, everything]).then(
-            self.look, None, everywhere
+        forgotten = forget.click(
+            self.forget, [turn, session, before, everything], [receipt, everything, reasons]
         )
+        forgotten.then(self.look, None, everywhere)
+        return forgotten
 
     def look(self, request: gr.Request) -> tuple[Any, ...]:
         """Return the figures, the switch, the spectrum, and what there is to forget."""
@@ -120,15 +122,15 @@ class MemoryView:
         before: datetime | None,
         everything: bool,
         request: gr.Request,
-    ) -> tuple[str, bool]:
-        """Forget the one thing that is chosen, and return the receipt."""
+    ) -> tuple[str, bool, str]:
+        """Forget the one thing that is chosen; return the receipt, and no reasons, which may repeat it."""
         if sum([turn is not None, session is not None, before is not None, everything]) != 1:
-            return texts.FORGET_ONE, everything
+            return texts.FORGET_ONE, everything, ""
         since = before.astimezone(UTC) if before else None
         receipts: list[Receipt] = []
         selection = Selection(turn, session, since)
         problem = self._told(lambda user: receipts.append(self._chat.forget(user, selection)), request)
-        return problem or receipt_text(receipts[0]), False
+        return problem or receipt_text(receipts[0]), False, ""
 
     @staticmethod
     def _told(act: Callable[[str], object], request: gr.Request) -> str | None:

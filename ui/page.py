@@ -120,7 +120,7 @@ class ChatPage:
                     )
                 with gr.Tab(texts.MEMORY_TAB) as memory_tab:
                     memory = MemoryView(self._chat)
-                    memory.build(memory_tab)
+                    forgotten = memory.build(memory_tab)
             page.load(self.arrive, wide, [side, name, sessions, memory_line], js=f"() => {IS_WIDE}")
             shown = [box, sessions, conversation, memory_line]
             # one at a time: sending, saying again and editing all change the same conversation
@@ -158,6 +158,7 @@ class ChatPage:
             remove.click(lambda: gr.Group(visible=True), None, sure)
             kept.click(lambda: gr.Group(visible=False), None, sure)
             removed.click(self.delete, sessions, [sure, sessions, conversation, memory_line], cancels=replies)
+            forgotten.then(self.refresh, sessions, [sessions, conversation])
             leave.click(None, js=LOG_OUT)
             leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
         return page
@@ -220,6 +221,12 @@ class ChatPage:
                 line = str(error)
         return gr.Group(visible=False), self._sessions(user, None), [], line
 
+    def refresh(self, session: int | None, request: gr.Request) -> tuple[gr.Radio, list[Message]]:
+        """Return the sessions, and what is left of the open one, after something was forgotten."""
+        user = _user(request)
+        left = session if session in {s.id for s in self._chat.sessions(user)} else None
+        return self._sessions(user, left), self._said(user, left)
+
     def undo(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
         """Take back what was said last, and put it into the box again."""
         user = _user(request)
@@ -243,11 +250,11 @@ class ChatPage:
         self, session: int | None, data: gr.RetryData, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """Make the reply to a message again."""
-        return self._say_again(session, data.index, None, request)
+        yield from self._say_again(session, data.index, None, request)
 
     def edit(self, session: int | None, data: gr.EditData, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Say something else in the place of a message."""
-        return self._say_again(session, data.index, str(data.value), request)
+        yield from self._say_again(session, data.index, str(data.value), request)
 
     def _say_again(
         self, session: int | None, place: Any, text: str | None, request: gr.Request

@@ -68,8 +68,8 @@ def test_a_damaged_memory_is_told_and_can_still_be_forgotten(
 def test_forgetting_needs_one_choice_and_gives_a_receipt(view: MemoryView, chat: Chat) -> None:
     """Nothing or two things chosen is a sentence; what is not the person's own is refused."""
     (_, turn), _ = view.look(browser("Ada"))[3].choices
-    assert view.forget(None, None, None, False, browser("Ada")) == (texts.FORGET_ONE, False)
-    assert view.forget(turn, None, None, True, browser("Ada")) == (texts.FORGET_ONE, True)
+    assert view.forget(None, None, None, False, browser("Ada")) == (texts.FORGET_ONE, False, "")
+    assert view.forget(turn, None, None, True, browser("Ada")) == (texts.FORGET_ONE, True, "")
     assert "no turn number" in view.forget(turn, None, None, False, browser("Bob"))[0]
     assert view.forget(turn, None, None, False, browser("Ada"))[0].startswith("Forgotten: 1 messages; 1 are")
     long_ago = datetime(2000, 1, 1, tzinfo=UTC)

@@ -1,6 +1,7 @@
 """The page: what it shows to whom, and that it needs nothing from elsewhere; the model says three words."""
 
 import asyncio
+import inspect
 import re
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -177,6 +178,12 @@ def test_a_message_is_edited_answered_again_and_taken_back(page: ChatPage, chat:
     assert chat.settle("Ada").turns == 0
 
 
+@pytest.mark.parametrize("name", ["say", "example", "retry", "edit"])
+def test_what_answers_streams(name: str) -> None:
+    """Gradio shows the words of a generator as they come, and refuses a function that returns one."""
+    assert inspect.isgeneratorfunction(getattr(ChatPage, name))
+
+
 def test_what_a_browser_names_wrongly_is_refused(page: ChatPage, chat: Chat, warnings: list[str]) -> None:
     """Places that are none, sessions of others: a sentence, and nothing happens."""
     list(page.say("I live in Lisbon.", None, browser("Ada")))
@@ -224,6 +231,10 @@ def test_a_session_is_renamed_left_out_of_memory_and_deleted(page: ChatPage, cha
     assert (page.describe(session.id, ada), chat.settle("Ada").turns) == (("home", False, False), 0)
     assert page.switch_session(session.id, True, ada) == texts.SESSION_ON
     assert chat.settle("Ada").turns == 1
+    shown_now = page.refresh(session.id, ada)
+    assert (shown_now[0].value, len(shown_now[1])) == (session.id, 2)
+    sessions, conversation = page.refresh(session.id, browser("Bob"))
+    assert (sessions.value, conversation) == (None, [])
     _, sessions, conversation, line = page.delete(session.id, ada)
     assert (sessions.choices, conversation) == ([], [])
     assert line.startswith("Forgotten: 1 messages; 0 are kept.")
