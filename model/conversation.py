@@ -114,23 +114,34 @@ def _spans(
 ) -> tuple[list[int], list[tuple[list[int], list[int]]]]:
     """Return what the template puts before a conversation, and the tokens of the message and of the reply of
     each exchange, one after the other."""
-    spans, start = [], 0
+    zero = [Exchange("0", "0")]
+    beginnings: list[tuple[Sequence[Exchange], str | None]] = [(zero, None), (zero, exchanges[0].user)]
     for i, exchange in enumerate(exchanges):
-        middle = len(_exchange_ids(lm, exchanges[:i], exchange.user))
-        ids = _exchange_ids(lm, exchanges[: i + 1])
-        spans.append((ids[start:middle], ids[middle:]))
+        beginnings += [(exchanges[:i], exchange.user), (exchanges[: i + 1], None)]
+    zero_ids, later_ids, *all_ids = _ids_of_each(lm, beginnings)
+    spans, start = [], 0
+    for said, ids in zip(all_ids[::2], all_ids[1::2], strict=True):
+        spans.append((ids[start : len(said)], ids[len(said) :]))
         start = len(ids)
-    # a beginning of sequence or a system prompt is nothing that the person said
-    first = spans[0][0]
-    num_before = len(first) - _num_later_tokens(lm, exchanges[0].user)
-    spans[0] = (first[max(0, num_before) :], spans[0][1])
-    return first[: max(0, num_before)], spans
+    # what the first message takes beyond what it takes later on, a beginning of sequence or a system prompt,
+    # is nothing that the person said
+    first, reply = spans[0]
+    num_before = max(0, len(first) - (len(later_ids) - len(zero_ids)))
+    spans[0] = (first[num_before:], reply)
+    return first[:num_before], spans
 
 
-def _num_later_tokens(lm: BaseModel, text: str) -> int:
-    """Return how many tokens the message `text` takes when it does not begin the conversation."""
-    before = [Exchange("0", "0")]
-    return len(_exchange_ids(lm, before, text)) - len(_exchange_ids(lm, before))
+def _ids_of_each(
+    lm: BaseModel, conversations: Sequence[tuple[Sequence[Exchange], str | None]]
+) -> list[list[int]]:
+    """Return the tokens of several conversations, each of exchanges and perhaps a message after them."""
+    # the template costs as much for one as for ten
+    ids: list[list[int]] = lm.tokenizer.apply_chat_template(
+        [_messages(lm, exchanges, text) for exchanges, text in conversations],
+        tokenize=True,
+        return_dict=False,
+    )
+    return ids
 
 
 def _messages(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None) -> list[dict[str, str]]:
@@ -150,11 +161,7 @@ def _plain(lm: BaseModel, text: str) -> str:
 
 
 def _exchange_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None = None) -> list[int]:
-    messages = _messages(lm, exchanges, text)
-    if not messages:
-        return []
-    ids: list[int] = lm.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
-    return ids
+    return _ids_of_each(lm, [(exchanges, text)])[0] if exchanges or text is not None else []
 
 
 def _template_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str) -> list[int]:
