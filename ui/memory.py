@@ -16,6 +16,7 @@ from app.errors import RemanenceError
 from app.forgetting import Receipt, Selection
 from app.inspection import Overview
 from ui import texts
+from ui.visitor import user_of
 
 # Of a SHA-256 in hex, as many as tell two memories apart at a glance.
 HASH_CHARS = 16
@@ -67,7 +68,7 @@ class MemoryView:
 
     def look(self, request: gr.Request) -> tuple[Any, ...]:
         """Return the figures, the switch, the spectrum, and what there is to forget."""
-        user = str(request.username)
+        user = user_of(request)
         try:
             about = self._chat.overview(user)
         except RemanenceError as error:
@@ -85,35 +86,37 @@ class MemoryView:
 
     def switch(self, on: bool, request: gr.Request) -> str:
         """Switch memory on or off for everything the person says from now on."""
-        return self._told(lambda user: self._chat.set_memory(user, on), request) or (
-            texts.MEMORY_IS_ON if on else texts.MEMORY_IS_OFF
-        )
+
+        def act(user: str) -> str:
+            self._chat.set_memory(user, on)
+            return texts.MEMORY_IS_ON if on else texts.MEMORY_IS_OFF
+
+        return _told(act, request)
 
     def why(self, question: str, request: gr.Request) -> str:
         """Return which turns an answer leans on."""
-        found: list[str] = []
 
-        def explain(user: str) -> None:
+        def act(user: str) -> str:
             explanation = self._chat.why(user, question)
-            found.append(texts.WHY_ANSWER.format(answer=_cell(explanation.answer)))
+            lines = [texts.WHY_ANSWER.format(answer=_cell(explanation.answer))]
             for leaning in explanation.leanings[:LEANINGS]:
                 turn = leaning.turn
-                found.append(
+                lines.append(
                     f"| {leaning.drop:+.1f} | {turn.created_at:%Y-%m-%d} | {_cell(turn.user_text)} |"
                 )
-            found.append(f"\n{texts.WHY_CAUTION}")
+            return "\n".join([*lines, f"\n{texts.WHY_CAUTION}"])
 
-        return self._told(explain, request) or "\n".join(found)
+        return _told(act, request)
 
     def verify(self, request: gr.Request) -> str:
         """Read everything again beside the memory, and say whether it is the same."""
-        hashes: list[str] = []
-        problem = self._told(lambda user: hashes.extend(self._chat.verify(user)), request)
-        if problem:
-            return problem
-        live, rebuilt = (digest[:HASH_CHARS] for digest in hashes)
-        sentence = texts.VERIFIED if live == rebuilt else texts.NOT_VERIFIED
-        return sentence.format(live=live, rebuilt=rebuilt)
+
+        def act(user: str) -> str:
+            live, rebuilt = self._chat.verify(user)
+            sentence = texts.VERIFIED if live == rebuilt else texts.NOT_VERIFIED
+            return sentence.format(live=live[:HASH_CHARS], rebuilt=rebuilt[:HASH_CHARS])
+
+        return _told(act, request)
 
     def forget(
         self,
@@ -126,20 +129,16 @@ class MemoryView:
         """Forget the one thing that is chosen; return the receipt, and no reasons, which may repeat it."""
         if sum([turn is not None, session is not None, before is not None, everything]) != 1:
             return texts.FORGET_ONE, everything, ""
-        since = before.astimezone(UTC) if before else None
-        receipts: list[Receipt] = []
-        selection = Selection(turn, session, since)
-        problem = self._told(lambda user: receipts.append(self._chat.forget(user, selection)), request)
-        return problem or receipt_text(receipts[0]), False, ""
+        selection = Selection(turn, session, before.astimezone(UTC) if before else None)
+        return _told(lambda user: receipt_text(self._chat.forget(user, selection)), request), False, ""
 
-    @staticmethod
-    def _told(act: Callable[[str], object], request: gr.Request) -> str | None:
-        """Do something for the person who asks; return the sentence that says why it could not be done."""
-        try:
-            act(str(request.username))
-        except RemanenceError as error:
-            return str(error)
-        return None
+
+def _told(act: Callable[[str], str], request: gr.Request) -> str:
+    """Return what `act` says to the person who asks, or the sentence that says why it could not be done."""
+    try:
+        return act(user_of(request))
+    except RemanenceError as error:
+        return str(error)
 
 
 def receipt_text(receipt: Receipt) -> str:

@@ -57,4 +57,5 @@ def pairs(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def message(role: str, text: str) -> Message:
+    """Return a message as the conversation shows it."""
     return {"role": role, "content": text}

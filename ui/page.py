@@ -25,6 +25,7 @@ from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
 from ui.messages import ENDINGS, Message, memory_text, message, pairs, plain, throttled
 from ui.tabs import OwnTabs
+from ui.visitor import user_of
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class ChatPage:
 
     def arrive(self, wide: bool, request: gr.Request) -> tuple[gr.Sidebar, str, gr.Radio, str]:
         """Return what the page shows at first: the side, who is there, their sessions, their memory."""
-        user = _user(request)
+        user = user_of(request)
         try:
             memory_line = memory_text(self._chat.memory(user))
         except RemanenceError as error:
@@ -175,12 +176,12 @@ class ChatPage:
 
     def begin_session(self, wide: bool, request: gr.Request) -> tuple[Any, ...]:
         """Leave the session that is open; the next message begins another."""
-        return gr.Sidebar(open=wide), self._sessions(_user(request), None), [], _ready()
+        return gr.Sidebar(open=wide), self._sessions(user_of(request), None), [], _ready()
 
     def open_session(self, session: int, wide: bool, request: gr.Request) -> tuple[Any, ...]:
         """Show what was said in a session of the person."""
         try:
-            said = self._said(_user(request), session)
+            said = self._said(user_of(request), session)
         except RemanenceError as error:
             gr.Warning(str(error))
             said = []
@@ -188,31 +189,31 @@ class ChatPage:
 
     def describe(self, session: int, request: gr.Request) -> tuple[Any, ...]:
         """Return the name of the session, whether memory reads it, and that it is no temporary one."""
-        found = next((s for s in self._chat.sessions(_user(request)) if s.id == session), None)
+        found = next((s for s in self._chat.sessions(user_of(request)) if s.id == session), None)
         return found.name if found else "", found is None or found.memory_on, False
 
     def rename(self, session: int | None, name: str, request: gr.Request) -> Any:
         """Give the session another name."""
         if session is not None:
             try:
-                self._chat.rename_session(_user(request), session, name.strip())
+                self._chat.rename_session(user_of(request), session, name.strip())
             except RemanenceError as error:
                 gr.Warning(str(error))
-        return self._sessions(_user(request), session)
+        return self._sessions(user_of(request), session)
 
     def switch_session(self, session: int | None, on: bool, request: gr.Request) -> str:
         """Leave the session out of memory, or take it in again."""
         if session is None:
             return texts.NO_SESSION
         try:
-            self._chat.set_memory(_user(request), on, session=session)
+            self._chat.set_memory(user_of(request), on, session=session)
         except RemanenceError as error:
             return str(error)
         return texts.SESSION_ON if on else texts.SESSION_OFF
 
     def delete(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
         """Delete the session for good, and say what came of it."""
-        user = _user(request)
+        user = user_of(request)
         line = texts.NO_SESSION
         if session is not None:
             try:
@@ -223,13 +224,13 @@ class ChatPage:
 
     def refresh(self, session: int | None, request: gr.Request) -> tuple[gr.Radio, list[Message]]:
         """Return the sessions, and what is left of the open one, after something was forgotten."""
-        user = _user(request)
+        user = user_of(request)
         left = session if session in {s.id for s in self._chat.sessions(user)} else None
         return self._sessions(user, left), self._said(user, left)
 
     def undo(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
         """Take back what was said last, and put it into the box again."""
-        user = _user(request)
+        user = user_of(request)
         try:
             turns = self._chat.turns(user, session) if session is not None else []
             if not turns:
@@ -238,13 +239,7 @@ class ChatPage:
         except RemanenceError as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        left = session if len(turns) > 1 else None
-        return (
-            turns[-1].user_text,
-            self._sessions(user, left),
-            self._said(user, left),
-            receipt_text(receipt),
-        )
+        return turns[-1].user_text, *self.refresh(session, request), receipt_text(receipt)
 
     def retry(
         self, session: int | None, data: gr.RetryData, request: gr.Request
@@ -261,7 +256,7 @@ class ChatPage:
     ) -> Iterator[tuple[Any, ...]]:
         """Answer `text`, or the same again, in the place of the message at `place`."""
         try:
-            turns = self._chat.turns(_user(request), session) if session is not None else []
+            turns = self._chat.turns(user_of(request), session) if session is not None else []
             # a message of the person and a reply are one turn
             if not isinstance(place, int) or not 0 <= place // 2 < len(turns):
                 raise NotFound(texts.NO_SESSION)
@@ -301,7 +296,7 @@ class ChatPage:
         instead_of: int | None = None,
         temporary: list[dict[str, Any]] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
-        user = _user(request)
+        user = user_of(request)
         tab = (user, str(request.session_hash))
         stop = self._stops[tab] = Event()
         before: list[Message] = []
@@ -343,7 +338,7 @@ class ChatPage:
 
     def stop(self, request: gr.Request) -> None:
         """Stop the reply that is being made in this tab."""
-        if stop := self._stops.get((_user(request), str(request.session_hash))):
+        if stop := self._stops.get((user_of(request), str(request.session_hash))):
             stop.set()
 
     def _sessions(self, user: str, chosen: int | None) -> gr.Radio:
@@ -358,13 +353,6 @@ class ChatPage:
             messages.append(message("user", turn.user_text))
             messages.append(message("assistant", f"{turn.reply_text}{ENDINGS[turn.status]}"))
         return messages
-
-
-def _user(request: gr.Request) -> str:
-    # the doorman lets nobody in without a name; a name must not be made of nobody
-    if not request.username:
-        raise PermissionError("an event without a person")
-    return str(request.username)
 
 
 def _ready() -> gr.Textbox:
