@@ -91,8 +91,8 @@ def _new_names(store: Store, person: UserRow, chosen: set[int]) -> dict[int, str
     names = {}
     for session in sessions:
         turns = store.session_turns(person.id, session.id)
-        kept = [t for t in turns if t.id not in chosen and t.copy_of not in chosen]
-        going = [t for t in turns if t not in kept]
+        going = [t for t in turns if t.id in chosen or t.copy_of in chosen]
+        kept = [t for t in turns if not (t.id in chosen or t.copy_of in chosen)]
         if kept and any(session.name.startswith(session_name(t.user_text)) for t in going):
             names[session.id] = session_name(kept[0].user_text or kept[0].reply_text, taken)
             taken.add(names[session.id])

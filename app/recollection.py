@@ -124,6 +124,8 @@ class Recollector:
         memory, is_current = self._saved(person)
         after = memory.through_turn_id if is_current else 0
         unread = self._store.count_memory_turns(person.id, after)
+        if is_current and not unread:
+            return memory
         if unread <= PATIENCE_TURNS:
             return self.catch_up(person)
         return replace(memory, figures=replace(memory.figures, unread=unread))
