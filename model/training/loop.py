@@ -8,7 +8,7 @@ is what makes recall appear at all: every token is a lesson. Retrieval (`model.t
 keys and queries directly. Answering from the prompt makes the same model a fair opponent of its memory. The
 steps are deterministic in the seed and the number of processes, and can be resumed.
 
-On several cores or GPUs it runs as that many processes under `torchrun`; each draws people of its
+On several CPU cores it runs as that many processes under `torchrun`; each draws people of its
 own, and their gradients are averaged.
 """
 
@@ -16,7 +16,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -39,7 +39,7 @@ from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture, Rows
 from model.training.muon import Muon
 from model.training.people import People, load_kinds, load_scenes
-from model.training.retrieval import caught_inputs, retrieval_loss
+from model.training.retrieval import Places, caught_inputs
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
 
@@ -182,49 +182,6 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
     }
 
 
-class Places:
-    """The keys of all that a batch read, and the queries of the first words of values in its replies."""
-
-    def __init__(self) -> None:
-        self._keys: list[dict[str, Tensor]] = []
-        self._queries: list[dict[str, Tensor]] = []
-        # whose it is, and the token
-        self._read: list[Tensor] = []
-        self._sought: list[Tensor] = []
-
-    def add_keys(self, keys: Mapping[str, Tensor], rows: Rows) -> None:
-        """Add the tokens of `rows` that are read, with their keys `[N, T, R]`."""
-        counts = rows.weight > 0
-        self._keys.append({name: k[counts] for name, k in keys.items()})
-        self._read.append(_marked(rows)[counts])
-
-    def add_queries(self, generator: Generator, inputs: Mapping[str, Tensor], rows: Rows) -> None:
-        """Add the first words of values in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
-        is_value = rows.weight == 1.0
-        is_first = is_value.clone()
-        is_first[:, 1:] &= ~is_value[:, :-1]
-        is_first[:, 0] = False
-        asking = is_first.roll(-1, dims=1)
-        self._queries.append(generator.queries({name: x[asking] for name, x in inputs.items()}))
-        self._sought.append(_marked(rows)[is_first])
-
-    def loss(self) -> tuple[Tensor, Tensor]:
-        """Return the sum of the retrieval losses, and the number of queries that had a key."""
-        keys = {name: torch.cat([k[name] for k in self._keys]) for name in self._keys[0]}
-        queries = {name: torch.cat([q[name] for q in self._queries]) for name in keys}
-        return retrieval_loss(keys, queries, self.is_meant())
-
-    def is_meant(self) -> Tensor:
-        """Return which of the tokens read, K, are what the queries, Q, are for, bool `[Q, K]`."""
-        read, sought = torch.cat(self._read), torch.cat(self._sought)
-        return (sought[:, None] == read[None]).all(-1)
-
-
-def _marked(rows: Rows) -> Tensor:
-    """Return whose each token is, and the token, int64 `[N, T, 2]`."""
-    return torch.stack([rows.person[:, None].expand_as(rows.ids), rows.ids], dim=-1)
-
-
 def _plain_loss(network: LlamaForCausalLM, rows: Rows) -> tuple[Tensor, Tensor]:
     hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
     return _next_token_loss(network, hidden, rows.ids, rows.weight)
@@ -273,7 +230,7 @@ class Training:
         """
         self.config = config
         self.out = out
-        self.processes = PartialState(cpu=not torch.cuda.is_available())
+        self.processes = PartialState(cpu=True)
         out.mkdir(parents=True, exist_ok=True)
         people = People(
             load_kinds(), load_scenes(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data)

@@ -9,7 +9,7 @@ the lower targets learn it as well.
 A key and a query are compared as the normalised state compares them: it evens out the strength of all
 directions, so both are first multiplied by the fourth root of the inverse of the keys' second moment.
 
-Shapes: K keys, Q queries, R state size.
+Shapes: K keys, Q queries, R state size, N rows, T tokens.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from memory.generator import Generator
+from model.training.episodes import Rows
 
 SHARPNESS = 16.0  # of the softmax over cosines
 RIDGE = 1e-5  # of the trace of the second moment
@@ -76,3 +79,46 @@ def _evening_out(keys: Tensor) -> Tensor:
     strengths = strengths.clamp_min(0.0) + RIDGE * strengths.sum().clamp_min(1e-12)
     root: Tensor = (directions * strengths.pow(-0.25)) @ directions.T
     return root.to(keys.dtype)
+
+
+class Places:
+    """The keys of all that a batch read, and the queries of the first words of values in its replies."""
+
+    def __init__(self) -> None:
+        self._keys: list[dict[str, Tensor]] = []
+        self._queries: list[dict[str, Tensor]] = []
+        # whose it is, and the token
+        self._read: list[Tensor] = []
+        self._sought: list[Tensor] = []
+
+    def add_keys(self, keys: Mapping[str, Tensor], rows: Rows) -> None:
+        """Add the tokens of `rows` that are read, with their keys `[N, T, R]`."""
+        counts = rows.weight > 0
+        self._keys.append({name: k[counts] for name, k in keys.items()})
+        self._read.append(_marked(rows)[counts])
+
+    def add_queries(self, generator: Generator, inputs: Mapping[str, Tensor], rows: Rows) -> None:
+        """Add the first words of values in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
+        is_value = rows.weight == 1.0
+        is_first = is_value.clone()
+        is_first[:, 1:] &= ~is_value[:, :-1]
+        is_first[:, 0] = False
+        asking = is_first.roll(-1, dims=1)
+        self._queries.append(generator.queries({name: x[asking] for name, x in inputs.items()}))
+        self._sought.append(_marked(rows)[is_first])
+
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Return the sum of the retrieval losses, and the number of queries that had a key."""
+        keys = {name: torch.cat([k[name] for k in self._keys]) for name in self._keys[0]}
+        queries = {name: torch.cat([q[name] for q in self._queries]) for name in keys}
+        return retrieval_loss(keys, queries, self.is_meant())
+
+    def is_meant(self) -> Tensor:
+        """Return which of the tokens read, K, are what the queries, Q, are for, bool `[Q, K]`."""
+        read, sought = torch.cat(self._read), torch.cat(self._sought)
+        return (sought[:, None] == read[None]).all(-1)
+
+
+def _marked(rows: Rows) -> Tensor:
+    """Return whose each token is, and the token, int64 `[N, T, 2]`."""
+    return torch.stack([rows.person[:, None].expand_as(rows.ids), rows.ids], dim=-1)

@@ -21,10 +21,10 @@ from model.conversation import Exchange, fold
 from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
 from model.training.episodes import Batch, Cue, Episode, Mixture
-from model.training.loop import Places, Training, TrainingConfig, losses
+from model.training.loop import Training, TrainingConfig, losses
 from model.training.muon import Muon
 from model.training.people import PHRASES, SMALL_TALK, Kind, People, Style, load_kinds, load_scenes
-from model.training.retrieval import SHARPNESS, retrieval_loss
+from model.training.retrieval import SHARPNESS, Places, retrieval_loss
 from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
 
