@@ -25,14 +25,13 @@ from statistics import fmean, median
 from typing import Any, Literal, TypeVar, get_args
 
 from app.errors import BadRequest, NotFound
-from app.recollection import CONTEXT_TURNS
 from app.settings import Settings
 from app.transcript import exchanges, read_jsonl
 from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, fold, prompt_ids
+from model.conversation import Exchange, fold, prompt_ids, turn_tokens
 from model.generation import Sampling, stream
 
 T = TypeVar("T")
@@ -253,10 +252,10 @@ class Examination:
     def _listen(self, sessions: Sequence[Sequence[Exchange]]) -> MemoryState:
         state = self._generator.empty_state()
         for session in sessions:
-            for i, exchange in enumerate(session):
-                context = session[max(0, i - CONTEXT_TURNS) : i]
+            turns = [turn_tokens(self._lm, exchange) for exchange in session]
+            for i, turn in enumerate(turns):
                 roles = self._settings.memory_roles
-                state = fold(self._lm, self._generator, state, context, exchange, roles=roles)
+                state = fold(self._lm, self._generator, state, turns[:i], turn, roles=roles)
         return state
 
     def _ask(

@@ -20,8 +20,8 @@ import hashlib
 import json
 import shlex
 import threading
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -31,12 +31,10 @@ from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, fold
+from model.conversation import READ_CONTEXT_TURNS, Exchange, TurnTokens, fold, turn_tokens
 from storage.rows import Reading, StaleState, StateRow, TurnRow, UserRow
 from storage.store import Store
 
-# Turns of a session that are fetched as the context of the next: more than READ_CONTEXT_TOKENS ever holds.
-CONTEXT_TURNS = 16
 # Turns after which a reading from the beginning is saved as a draft.
 DRAFT_TURNS = 64
 # Turns that a reply waits for; with more to read it answers with the memory that there is.
@@ -146,10 +144,10 @@ class Recollector:
             live = self.catch_up(person)
             again = self._generator.empty_state()
             through, num_turns = 0, 0
-            for turn in self._store.memory_turns(person.id):
+            for turn, tokens, context in self._with_contexts(self._store.memory_turns(person.id)):
                 if turn.id > live.through_turn_id:
                     break
-                again = self._fold(again, turn)
+                again = self._fold(again, tokens, context)
                 through, num_turns = turn.id, num_turns + 1
                 (on_turn or (lambda _num_turns: None))(num_turns)
             if (ledger, through) == (self._store.ledger(person.id), live.through_turn_id):
@@ -193,8 +191,8 @@ class Recollector:
             )
         nothing = self._generator.empty_state()
         return (
-            (turn, self._generator.adapter(memory.state.without(self._fold(nothing, turn))))
-            for turn in self._store.memory_turns(person.id)
+            (turn, self._generator.adapter(memory.state.without(self._fold(nothing, tokens, context))))
+            for turn, tokens, context in self._with_contexts(self._store.memory_turns(person.id))
             if turn.id <= memory.through_turn_id
         )
 
@@ -248,8 +246,9 @@ class Recollector:
         def reading() -> Reading:
             return self._reading(state, ledger, through, num_turns)
 
-        for turn in self._store.memory_turns(person.id, after=through):
-            state = self._fold(state, turn)
+        unread = self._store.memory_turns(person.id, after=through)
+        for turn, tokens, context in self._with_contexts(unread):
+            state = self._fold(state, tokens, context)
             through, num_turns = turn.id, num_turns + 1
             on_turn(num_turns)
             if num_turns % DRAFT_TURNS == 0:
@@ -271,12 +270,29 @@ class Recollector:
         reading = Reading(payload, "", generator, base, ledger, through, num_turns, state.num_tokens)
         return replace(reading, checksum=row_checksum(reading))
 
-    def _fold(self, state: MemoryState, turn: TurnRow) -> MemoryState:
-        """Return `state` with one more turn read into it, in the context of its session."""
-        before = self._store.session_turns(turn.user_id, turn.session_id, before=turn.id, limit=CONTEXT_TURNS)
-        # what was said while memory was off is no context either
-        context = [exchange_of(t) for t in before if t.in_memory or t.copy_of]
-        return fold(self._lm, self._generator, state, context, exchange_of(turn), roles=self._roles)
+    def _with_contexts(
+        self, turns: Iterable[TurnRow]
+    ) -> Iterator[tuple[TurnRow, TurnTokens, Sequence[TurnTokens]]]:
+        """Yield each turn, its tokens, and those of the turns before it in its session.
+
+        Args:
+            turns: all that memory reads of a stretch, in order.
+        """
+        session = None
+        context: deque[TurnTokens] = deque(maxlen=READ_CONTEXT_TURNS)
+        for turn in turns:
+            if turn.session_id != session:
+                session = turn.session_id
+                context.clear()
+                before = self._store.context_turns(turn, READ_CONTEXT_TURNS)
+                context.extend(turn_tokens(self._lm, exchange_of(t)) for t in before)
+            tokens = turn_tokens(self._lm, exchange_of(turn))
+            yield turn, tokens, list(context)
+            context.append(tokens)
+
+    def _fold(self, state: MemoryState, tokens: TurnTokens, context: Sequence[TurnTokens]) -> MemoryState:
+        """Return `state` with one more turn read into it."""
+        return fold(self._lm, self._generator, state, context, tokens, roles=self._roles)
 
 
 def exchange_of(turn: TurnRow) -> Exchange:

@@ -146,8 +146,11 @@ class Generator(nn.Module):
         """
         self._check(state)
         device = next(self.parameters()).device
-        chunk = {layer: h.unsqueeze(0).to(device) for layer, h in hidden.items()}
-        added = self.sums(chunk, mask.unsqueeze(0).to(device))
+        # context adds nothing, but the key of the first token that counts is made of what stands before it
+        counted = mask.nonzero()
+        first = max(0, int(counted[0]) - self.config.key_shift) if len(counted) else len(mask)
+        chunk = {layer: h[first:].unsqueeze(0).to(device) for layer, h in hidden.items()}
+        added = self.sums(chunk, mask[first:].unsqueeze(0).to(device))
         sums = {name: s + added[name][0].to(s.device) for name, s in state.sums.items()}
         return MemoryState(sums, state.num_tokens + int(mask.sum()), state.generator)
 

@@ -13,7 +13,7 @@ from memory.state import MemoryState
 from model.base import BaseModel
 
 READ_CONTEXT_TOKENS = 128
-READ_CONTEXT_EXCHANGES = 6
+READ_CONTEXT_TURNS = 6
 REPLY_RESERVE_TOKENS = 256
 
 
@@ -62,35 +62,61 @@ def message_ids(lm: BaseModel, window: Sequence[Exchange], text: str) -> tuple[l
     return before, said
 
 
+@dataclass(frozen=True, slots=True)
+class TurnTokens:
+    """A finished turn as tokens, as it stands after another one.
+
+    Attributes:
+        preamble: what the template puts before a conversation, the same for all turns.
+        message: what the person said, with the markers around it.
+        reply: likewise.
+    """
+
+    preamble: list[int]
+    message: list[int]
+    reply: list[int]
+
+
+def turn_tokens(lm: BaseModel, exchange: Exchange) -> TurnTokens:
+    """Return the tokens of `exchange`."""
+    other = Exchange("0", "0")
+    first, before, later, said, replied = _ids_of_each(
+        lm, [([], "0"), ([other], None), ([other], "0"), ([other], exchange.user), ([other, exchange], None)]
+    )
+    # what the first message takes beyond what it takes later on, a beginning of sequence or a system prompt,
+    # is nothing that the person said
+    preamble = first[: max(0, len(first) - (len(later) - len(before)))]
+    return TurnTokens(preamble, said[len(before) :], replied[len(said) :])
+
+
 def fold(
     lm: BaseModel,
     generator: Generator,
     state: MemoryState,
-    context: Sequence[Exchange],
-    exchange: Exchange,
+    context: Sequence[TurnTokens],
+    turn: TurnTokens,
     roles: Literal["user", "both"] = "user",
 ) -> MemoryState:
     """Return `state` with one finished turn read into it; `state` itself is not changed.
 
     Args:
-        context: the exchanges of the same session before this one, oldest first; their last tokens are seen,
-            not counted.
+        context: the turns of the same session before this one, oldest first; their last tokens are seen, not
+            counted.
         roles: whose words count. By default the person's only, so that the model does not learn from its own
             guesses.
 
     Raises:
         GeneratorMismatch: `state` was made by another generator.
     """
-    for token_ids, is_read in chunks(lm, generator.config, context, exchange, roles):
+    for token_ids, is_read in chunks(generator.config, context, turn, roles):
         state = lm.read(token_ids, state, generator, is_read)
     return state
 
 
 def chunks(
-    lm: BaseModel,
     config: GeneratorConfig,
-    context: Sequence[Exchange],
-    exchange: Exchange,
+    context: Sequence[TurnTokens],
+    turn: TurnTokens,
     roles: Literal["user", "both"] = "user",
 ) -> Iterator[tuple[list[int], list[bool]]]:
     """Yield what the model passes over to read one finished turn: tokens, and which of them count.
@@ -98,37 +124,15 @@ def chunks(
     Args: as of `fold`.
     """
     passes, size = config.passes, config.window_tokens
-    seen, spans = _spans(lm, [*context[-READ_CONTEXT_EXCHANGES:], exchange])
-    *earlier, (message, reply) = spans
-    seen += [token for said, replied in earlier for token in said * passes + replied]
-    new = message if roles == "user" else message + reply
+    seen = list(turn.preamble)
+    for earlier in context[-READ_CONTEXT_TURNS:]:
+        seen += earlier.message * passes + earlier.reply
+    new = turn.message if roles == "user" else turn.message + turn.reply
     for start in range(0, len(new), size):
         window = new[start : start + size]
         unread = seen[-READ_CONTEXT_TOKENS:] + window * (passes - 1)
         yield unread + window, [False] * len(unread) + [True] * len(window)
         seen += window
-
-
-def _spans(
-    lm: BaseModel, exchanges: Sequence[Exchange]
-) -> tuple[list[int], list[tuple[list[int], list[int]]]]:
-    """Return what the template puts before a conversation, and the tokens of the message and of the reply of
-    each exchange, one after the other."""
-    zero = [Exchange("0", "0")]
-    beginnings: list[tuple[Sequence[Exchange], str | None]] = [(zero, None), (zero, exchanges[0].user)]
-    for i, exchange in enumerate(exchanges):
-        beginnings += [(exchanges[:i], exchange.user), (exchanges[: i + 1], None)]
-    zero_ids, later_ids, *all_ids = _ids_of_each(lm, beginnings)
-    spans, start = [], 0
-    for said, ids in zip(all_ids[::2], all_ids[1::2], strict=True):
-        spans.append((ids[start : len(said)], ids[len(said) :]))
-        start = len(ids)
-    # what the first message takes beyond what it takes later on, a beginning of sequence or a system prompt,
-    # is nothing that the person said
-    first, reply = spans[0]
-    num_before = max(0, len(first) - (len(later_ids) - len(zero_ids)))
-    spans[0] = (first[num_before:], reply)
-    return first[:num_before], spans
 
 
 def _ids_of_each(

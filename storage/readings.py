@@ -36,6 +36,21 @@ class Readings(Database):
         with self._reading() as tx:
             return tx.scalar(query) or 0
 
+    def context_turns(self, turn: TurnRow, limit: int) -> list[TurnRow]:
+        """Return the newest `limit` turns before `turn` in its session that may be seen with it, in order.
+
+        What was said while memory was off is no context; a branch begins with copies, which are.
+        """
+        query = select(Turn).where(
+            Turn.user_id == turn.user_id,
+            Turn.session_id == turn.session_id,
+            Turn.id < turn.id,
+            Turn.in_memory | Turn.copy_of.is_not(None),
+        )
+        with self._reading() as tx:
+            newest_first = tx.scalars(query.order_by(Turn.id.desc()).limit(limit))
+            return [row(TurnRow, found) for found in newest_first][::-1]
+
     def ledger(self, user_id: int) -> int:
         """Return how often something already said was taken out of the person's memory or put back."""
         with self._reading() as tx:

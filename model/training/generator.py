@@ -33,7 +33,7 @@ from memory.config import GeneratorConfig, Reading
 from memory.generator import Generator
 from model.application import applied
 from model.base import BaseModel, attention_output_targets, layer_inputs
-from model.conversation import Exchange, chunks, prompt_ids
+from model.conversation import Exchange, chunks, prompt_ids, turn_tokens
 from model.training.muon import Muon
 from model.training.samples import Sample
 
@@ -255,8 +255,9 @@ class Training:
         return [self._padded(rows) for rows in reads], self._padded(predicted)
 
     def _chunks(self, exchanges: Sequence[Exchange]) -> Iterator[Row]:
-        for i, exchange in enumerate(exchanges):
-            yield from chunks(self.lm, self.generator.config, exchanges[:i], exchange)
+        turns = [turn_tokens(self.lm, exchange) for exchange in exchanges]
+        for i, turn in enumerate(turns):
+            yield from chunks(self.generator.config, turns[:i], turn)
 
     def _answer_row(self, question: str, answer: str) -> Row:
         prompt = prompt_ids(self.lm, [], question, max_window_tokens=0)[-self.settings.window_tokens :]

@@ -29,7 +29,7 @@ from app.settings import Settings
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, fold
+from model.conversation import Exchange, fold, turn_tokens
 from storage.rows import TurnRow
 from storage.store import Store
 
@@ -132,8 +132,9 @@ def reference(loaded: Loaded, sessions: dict[int, list[TurnRow]], left_out: set[
         if not turn.in_memory or turn.session_id in left_out:
             continue
         before = [t for t in sessions[turn.session_id] if t.position < turn.position]
-        context = [Exchange(t.user_text, t.reply_text) for t in before if t.in_memory or t.copy_of]
-        state = fold(lm, generator, state, context, Exchange(turn.user_text, turn.reply_text))
+        seen = [t for t in before if t.in_memory or t.copy_of]
+        *context, tokens = [turn_tokens(lm, Exchange(t.user_text, t.reply_text)) for t in (*seen, turn)]
+        state = fold(lm, generator, state, context, tokens)
     return state.digest
 
 

@@ -16,7 +16,7 @@ from app.settings import Settings
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, fold, prompt_ids
+from model.conversation import Exchange, fold, prompt_ids, turn_tokens
 from model.generation import Sampling
 from storage.store import Store
 
@@ -51,7 +51,7 @@ def test_taking_a_turn_out_is_never_having_read_it(left_out: int, loaded: Loaded
     def read(exchanges: list[Exchange]) -> MemoryState:
         state = generator.empty_state()
         for exchange in exchanges:
-            state = fold(lm, generator, state, [], exchange)
+            state = fold(lm, generator, state, [], turn_tokens(lm, exchange))
         return state
 
     others = [e for i, e in enumerate(SAID) if i != left_out]
@@ -91,8 +91,9 @@ def test_what_later_turns_took_from_a_turn_as_context_stays(chat: Chat, store: S
     tell(chat, "Ada", [SAID])
     ada = chat.welcome("Ada")
     reader = Recollector(store, lm, generator)
-    expected = fold(lm, generator, generator.empty_state(), [], SAID[0])
-    expected = fold(lm, generator, expected, SAID[:2], SAID[2])
+    turns = [turn_tokens(lm, exchange) for exchange in SAID]
+    expected = fold(lm, generator, generator.empty_state(), [], turns[0])
+    expected = fold(lm, generator, expected, turns[:2], turns[2])
     [_, (turn, without), _] = reader.leaving_out(ada, reader.catch_up(ada))
     assert exchange_of(turn) == SAID[1]
     for name in without.updates:
@@ -108,7 +109,7 @@ def test_a_turn_that_is_all_of_memory_is_leaned_on_for_all_that_memory_adds(
     lm, generator = loaded
     tell(chat, "Ada", [SAID])
     needless, needed, _ = store.turns(chat.welcome("Ada").id)
-    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], SAID[1]))
+    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, SAID[1])))
     nothing = generator.adapter(generator.empty_state())
     progress: list[int] = []
     found = explain(

@@ -141,13 +141,14 @@ from app.recollection import Recollector
 from app.settings import load_settings
 from app.wiring import open_chat
 folder, name = Path(sys.argv[1]), sys.argv[2]
-fold = Recollector._fold
-def told(self, state, turn):
-    with (folder / "folds").open("a") as folds:
-        print(turn.id, name, file=folds)
-    time.sleep(0.5)
-    return fold(self, state, turn)
-Recollector._fold = told
+read = Recollector._with_contexts
+def told(self, turns):
+    for turn, tokens, context in read(self, turns):
+        with (folder / "folds").open("a") as folds:
+            print(turn.id, name, file=folds)
+        time.sleep(0.5)
+        yield turn, tokens, context
+Recollector._with_contexts = told
 with open_chat(load_settings()) as chat:
     (folder / name).touch()
     while not (folder / "go").exists():

@@ -12,7 +12,7 @@ from app.chat import Chat
 from app.formats import Conversation
 from app.settings import Settings
 from app.wiring import load_model
-from model.conversation import Exchange, chunks
+from model.conversation import Exchange, chunks, turn_tokens
 from storage.store import Store
 
 TURNS_PER_SESSION = 20
@@ -34,8 +34,9 @@ def main(num_turns: int) -> None:
         passed_over = [
             ids
             for talk in talks
-            for i, exchange in enumerate(talk)
-            for ids, _ in chunks(lm, generator.config, talk[:i], exchange)
+            for turns in [[turn_tokens(lm, exchange) for exchange in talk]]
+            for i, turn in enumerate(turns)
+            for ids, _ in chunks(generator.config, turns[:i], turn)
         ]
         for ids in passed_over[:20]:
             lm.logits(ids)

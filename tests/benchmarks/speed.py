@@ -10,7 +10,7 @@ from statistics import median
 from memory.adapter import Adapter
 from memory.generator import Generator
 from model.base import EMBEDDED, BaseModel
-from model.conversation import Exchange, chunks, fold, prompt_ids
+from model.conversation import Exchange, chunks, fold, prompt_ids, turn_tokens
 from model.generation import Sampling, stream
 
 NUM_TOKENS = 100
@@ -27,13 +27,13 @@ def main(path: str) -> None:
     talk = [Exchange(f"My number {i} is {i * 37}, and I like tea.", "Good to know.") for i in range(30)]
     state = generator.empty_state()
     started = time.perf_counter()
-    for i, exchange in enumerate(talk):
-        state = fold(lm, generator, state, talk[max(0, i - 4) : i], exchange)
+    turns = []
+    for exchange in talk:
+        turns.append(turn_tokens(lm, exchange))
+        state = fold(lm, generator, state, turns[:-1], turns[-1])
     reading = time.perf_counter() - started
     passed_over = [
-        ids
-        for i, exchange in enumerate(talk)
-        for ids, _ in chunks(lm, generator.config, talk[max(0, i - 4) : i], exchange)
+        ids for i, turn in enumerate(turns) for ids, _ in chunks(generator.config, turns[:i], turn)
     ]
     started = time.perf_counter()
     for ids in passed_over:

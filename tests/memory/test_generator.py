@@ -46,13 +46,15 @@ def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int)
 @pytest.mark.parametrize(
     "options", [{"key_shift": 0}, {"key_shift": 1}, {"key_shift": 1, "own_key": True, "gate": True}]
 )
-@pytest.mark.parametrize("num_tokens", [1, 7, 63])
-def test_fold_is_the_sum_over_the_tokens_that_count(num_tokens: int, options: dict[str, int]) -> None:
+@pytest.mark.parametrize(("num_context", "num_tokens"), [(0, 1), (0, 7), (3, 63), (7, 7)])
+def test_fold_is_the_sum_over_the_tokens_that_count(
+    num_context: int, num_tokens: int, options: dict[str, int]
+) -> None:
     generator, hidden = some_generator(**options), some_hidden(num_tokens)
     for name, parameter in generator.named_parameters():
         if "gate" in name or "a4" in name:  # which begin without effect
             torch.nn.init.normal_(parameter)
-    mask = [t % 3 != 1 for t in range(num_tokens)]
+    mask = [t >= num_context and t % 3 != 1 for t in range(num_tokens)]
     state = generator.fold(generator.empty_state(), hidden, torch.tensor(mask))
     assert state.num_tokens == sum(mask)
     for target, maps in zip(TARGETS, generator.maps, strict=True):

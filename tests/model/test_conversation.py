@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,15 @@ from torch import Tensor
 
 from memory.generator import Generator
 from model.base import BaseModel
-from model.conversation import READ_CONTEXT_TOKENS, Exchange, chunks, fold, prompt_ids
+from model.conversation import (
+    READ_CONTEXT_TOKENS,
+    Exchange,
+    TurnTokens,
+    chunks,
+    fold,
+    prompt_ids,
+    turn_tokens,
+)
 from model.generation import Sampling, answer, stream
 from model.training.tokenizer import opened, rendered
 
@@ -27,6 +36,10 @@ def lm(tiny_model: Path) -> BaseModel:
 @pytest.fixture(scope="module")
 def generator(tiny_model: Path) -> Generator:
     return Generator.from_pretrained(tiny_model / "generator")
+
+
+def tokens(lm: BaseModel, exchanges: Sequence[Exchange]) -> list[TurnTokens]:
+    return [turn_tokens(lm, exchange) for exchange in exchanges]
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, token_ids: list[int]) -> None:
@@ -60,8 +73,9 @@ def test_a_prompt_never_exceeds_what_the_model_can_hold(lm: BaseModel) -> None:
 @pytest.mark.parametrize("roles", ["user", "both"])
 def test_a_turn_is_read_once_and_its_context_is_not(lm: BaseModel, generator: Generator, roles: str) -> None:
     empty = generator.empty_state()
-    alone = fold(lm, generator, empty, [], TALK[0], roles=roles)  # type: ignore[arg-type]
-    with_context = fold(lm, generator, empty, TALK[1:3], TALK[0], roles=roles)  # type: ignore[arg-type]
+    turn, *context = tokens(lm, TALK[:3])
+    alone = fold(lm, generator, empty, [], turn, roles=roles)  # type: ignore[arg-type]
+    with_context = fold(lm, generator, empty, context, turn, roles=roles)  # type: ignore[arg-type]
     said = rendered([TALK[0]]) if roles == "both" else rendered([TALK[0]]).partition("<|assistant|>")[0]
     assert alone.num_tokens == with_context.num_tokens
     assert alone.num_tokens == len(lm.tokenizer.encode(said, add_special_tokens=False))
@@ -72,8 +86,9 @@ def test_reading_looks_no_further_back_than_it_says(lm: BaseModel, generator: Ge
     empty = generator.empty_state()
     far = [Exchange("Something else entirely.", "Yes.")]
     near = [Exchange("word " * READ_CONTEXT_TOKENS, "Yes.")]
-    a = fold(lm, generator, empty, far + near, TALK[0])
-    b = fold(lm, generator, empty, near, TALK[0])
+    turn, *context = tokens(lm, [TALK[0], *far, *near])
+    a = fold(lm, generator, empty, context, turn)
+    b = fold(lm, generator, empty, context[1:], turn)
     for name, expected in b.sums.items():
         torch.testing.assert_close(a.sums[name], expected, rtol=1e-4, atol=1e-4)
 
@@ -98,7 +113,7 @@ def test_what_a_template_says_before_a_conversation_is_not_the_persons_word(
     told, counted = [], []
     for template in (lm.tokenizer.chat_template, WITH_SYSTEM_PROMPT):
         lm.tokenizer.chat_template = template
-        [(ids, is_read)] = chunks(lm, generator.config, [], TALK[0])
+        [(ids, is_read)] = chunks(generator.config, [], turn_tokens(lm, TALK[0]))
         told.append(ids)
         counted.append([token for token, counts in zip(ids, is_read, strict=True) if counts])
     assert counted[0] == counted[1] == told[0]
@@ -126,7 +141,7 @@ def test_a_model_without_a_chat_template_gets_a_plain_one_and_stops_at_its_next_
 def test_a_long_message_is_read_whole_in_windows(lm: BaseModel, generator: Generator) -> None:
     window_tokens = generator.config.window_tokens
     text = " ".join(f"w{i}" for i in range(2 * window_tokens))
-    state = fold(lm, generator, generator.empty_state(), [], Exchange(text, "Thanks."))
+    state = fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, Exchange(text, "Thanks.")))
     said = rendered([Exchange(text, "")]).partition("<|assistant|>")[0]
     assert state.num_tokens == len(lm.tokenizer.encode(said, add_special_tokens=False))
     assert state.num_tokens > window_tokens
@@ -137,7 +152,8 @@ def test_in_the_second_pass_a_word_has_seen_what_comes_after_it(lm: BaseModel, g
     twice = Generator(replace(generator.config, passes=2)).eval().requires_grad_(False)
     twice.load_state_dict(generator.state_dict())
     exchange = Exchange("Biscuit is my parrot.", "Lovely!")
-    once, again = (fold(lm, g, g.empty_state(), TALK[:1], exchange) for g in (generator, twice))
+    before, turn = tokens(lm, [TALK[0], exchange])
+    once, again = (fold(lm, g, g.empty_state(), [before], turn) for g in (generator, twice))
     assert once.num_tokens == again.num_tokens
     message = lm.tokenizer.encode("<|user|>Biscuit is my parrot.<|end|>", add_special_tokens=False)
     earlier = f"<|user|>{TALK[0].user}<|end|>"
@@ -149,7 +165,7 @@ def test_in_the_second_pass_a_word_has_seen_what_comes_after_it(lm: BaseModel, g
 
 def test_greedy_streaming_gives_what_whole_forward_passes_give(lm: BaseModel, generator: Generator) -> None:
     ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
-    state = fold(lm, generator, generator.empty_state(), [], TALK[0])
+    state = fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, TALK[0]))
     for adapter in (None, generator.adapter(state)):
         slow = list(ids)
         for _ in range(12):
@@ -166,7 +182,7 @@ def test_greedy_streaming_gives_what_whole_forward_passes_give(lm: BaseModel, ge
 def test_a_stopped_stream_ends_and_leaves_the_model_as_it_was(lm: BaseModel, generator: Generator) -> None:
     ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
     before = lm.logits(ids)
-    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], TALK[0]))
+    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, TALK[0])))
     stop = threading.Event()
     pieces = stream(lm, ids, adapter, Sampling(max_new_tokens=50), stop)
     shown = list(islice(pieces, 2))
@@ -207,7 +223,7 @@ def test_a_whole_answer_is_what_was_streamed_with_the_tokens_it_is_made_of(
     lm: BaseModel, generator: Generator
 ) -> None:
     ids = prompt_ids(lm, [], "Hello", max_window_tokens=0)
-    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], TALK[0]))
+    adapter = generator.adapter(fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, TALK[0])))
     tokens, text = answer(lm, ids, adapter, Sampling(max_new_tokens=12))
     assert text == "".join(stream(lm, ids, adapter, Sampling(max_new_tokens=12)))
     for i, token in enumerate(tokens):

@@ -8,7 +8,7 @@ import torch
 
 from memory.generator import Generator
 from model.base import BaseModel
-from model.conversation import Exchange, fold, prompt_ids
+from model.conversation import Exchange, fold, prompt_ids, turn_tokens
 from model.training.generator import GeneratorTraining, Training
 from model.training.samples import UNKNOWN, Sample, sample_of
 
@@ -56,7 +56,8 @@ def test_200_steps_make_answers_likelier_with_memory_than_without(lm: BaseModel,
     assert str(losses["memory"]) in card
     generator = Generator.from_pretrained(training.result)
     lm.require_fit(generator)
-    state = fold(lm, generator, generator.empty_state(), [], samples()[0].exchanges[0])
+    turn = turn_tokens(lm, samples()[0].exchanges[0])
+    state = fold(lm, generator, generator.empty_state(), [], turn)
     adapted = lm.logits(prompt_ids(lm, [], "What is it?", 0), generator.adapter(state))
     assert bool(adapted.isfinite().all())
 

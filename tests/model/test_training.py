@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from memory.generator import Generator
 from model.base import BaseModel
-from model.conversation import Exchange, fold
+from model.conversation import Exchange, fold, turn_tokens
 from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
 from model.training.episodes import Batch, Cue, Episode, Mixture
@@ -146,7 +146,7 @@ def test_a_row_counts_what_the_person_said_just_as_reading_does(corpus: Path, tm
     training.export(tmp_path / "model")
     lm = BaseModel.load(tmp_path / "model", quantize="none", device="cpu")
     generator = Generator.from_pretrained(tmp_path / "model" / "generator")
-    state = fold(lm, generator, generator.empty_state(), [], exchange)
+    state = fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, exchange))
     assert state.num_tokens == sum(weights)
     assert ids == lm.tokenizer.encode(rendered([exchange]), add_special_tokens=False)
 
