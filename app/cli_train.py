@@ -4,13 +4,19 @@ import json
 import logging
 import random
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadRequest
+
+if TYPE_CHECKING:
+    # it brings torch along, which most commands do without
+    from model.training.loop import TrainingConfig
 
 train_commands = typer.Typer(help="Train models.", no_args_is_help=True)
 
@@ -19,22 +25,23 @@ train_commands = typer.Typer(help="Train models.", no_args_is_help=True)
 def embedded(
     corpus: Annotated[Path, typer.Option(help="Folder of the training data (model/README.md lists it).")],
     out: Annotated[Path, typer.Option(help="Folder of the tokenizer, the checkpoint and the result.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps in all.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights and data.")] = None,
     start: Annotated[
         Path | None, typer.Option(help="Model folder to begin with; without it, nothing.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=NUMBER of TrainingConfig, such as steps=500; may be repeated."),
     ] = None,
 ) -> None:
     """Train the embedded model and its generator, or go on from the last checkpoint in OUT.
 
-    The result is OUT/model, a folder that --model takes. On every core: torchrun --nproc_per_node N -m app
-    train embedded ... with the same options; each process draws people of its own.
+    The result is OUT/model, a folder that --model takes. On every core or GPU: torchrun --nproc_per_node N
+    -m app train embedded ... with the same options; each process draws people of its own.
     """
     from model.training.loop import Training, TrainingConfig
 
     _log_to_the_terminal()
-    usual = TrainingConfig()
-    config = replace(usual, steps=steps or usual.steps, seed=usual.seed if seed is None else seed)
+    config = _changed(TrainingConfig(), changes or [])
     try:
         training = Training(config, corpus, out, start)
     # weights that do not fit are a RuntimeError of torch's
@@ -162,6 +169,22 @@ def people(
     except (OSError, ValueError) as exc:
         raise BadRequest(f"No people can be made up: {exc}.") from exc
     print(f"{count} people are in {out}.")
+
+
+def _changed(config: "TrainingConfig", changes: Sequence[str]) -> "TrainingConfig":
+    """Return `config` with what `changes` say, each NAME=NUMBER; raises BadRequest."""
+    given = dict(change.partition("=")[::2] for change in changes)
+    if unknown := set(given) - {field.name for field in fields(config)}:
+        known = ", ".join(field.name for field in fields(config))
+        raise BadRequest(f"--set knows no {', '.join(sorted(unknown))}; there are {known}.")
+    try:
+        numbers = {name: json.loads(value) for name, value in given.items()}
+        return TypeAdapter(type(config)).validate_python({**asdict(config), **numbers})
+    except json.JSONDecodeError as exc:
+        raise BadRequest(f"--set takes NAME=NUMBER, got {exc.doc!r} for a number.") from exc
+    except ValidationError as exc:
+        problem = exc.errors()[0]
+        raise BadRequest(f"--set {problem['loc'][0]}={problem['input']}: {problem['msg']}.") from exc
 
 
 def _log_to_the_terminal() -> None:

@@ -76,6 +76,10 @@ class Rows:
     person: Tensor
     is_real: Tensor
 
+    def to(self, device: torch.device) -> "Rows":
+        """Return the rows on `device`."""
+        return Rows(*(t.to(device) for t in (self.ids, self.weight, self.person, self.is_real)))
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -86,6 +90,18 @@ class Batch:
     cues: tuple[Rows, ...]
     prompted: tuple[Rows, ...]
     num_people: int
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens are in it, without padding."""
+        parts = (self.reads, self.predicted, self.cues, self.prompted)
+        return sum(int(rows.is_real.sum()) for part in parts for rows in part)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on `device`."""
+        parts = (self.reads, self.predicted, self.cues, self.prompted)
+        reads, predicted, cues, prompted = (tuple(rows.to(device) for rows in part) for part in parts)
+        return Batch(reads, predicted, cues, prompted, self.num_people)
 
 
 @dataclass(frozen=True, slots=True)

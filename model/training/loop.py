@@ -8,12 +8,13 @@ is what makes recall appear at all: every token is a lesson. Retrieval (`model.t
 keys and queries directly. Answering from the prompt makes the same model a fair opponent of its memory. The
 steps are deterministic in the seed and the number of processes, and can be resumed.
 
-On several CPU cores it runs as that many processes under `torchrun`; each draws people of its
-own, and their gradients are averaged.
+On several CPU cores or GPUs it runs as that many processes under `torchrun`; each draws people of its
+own, and their gradients are averaged. Beside a GPU, further processes draw the next batches meanwhile.
 """
 
 import json
 import logging
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 from torch.optim import AdamW
+from torch.utils.data import DataLoader, Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from memory.adapter import Adapter
@@ -44,6 +46,7 @@ from model.training.tokenizer import END, PAD, rendered, token_id, train_tokeniz
 from model.training.values import Values
 
 GROWN = 0.1  # strength of new directions beside trained ones
+MOST_WORKERS = 12  # processes that draw batches beside a GPU
 WEIGHTS = {"answer": 1.0, "again": 1.0, "prompted": 0.5, "retrieval": 0.25, "language": 0.3}
 
 log = logging.getLogger(__name__)
@@ -154,9 +157,11 @@ def build_models(
 
 
 def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dict[str, Tensor]:
-    """Return the losses of a batch by name, each a mean over the tokens that count in it."""
+    """Return the losses of a batch by name, each a mean over the tokens that count in it; of what is not in
+    it there is no loss."""
     size = generator.config.state_size
-    sums = {t.name: torch.zeros(batch.num_people, size, size) for t in generator.config.targets}
+    empty = torch.zeros(batch.num_people, size, size, device=network.device)
+    sums = {t.name: empty for t in generator.config.targets}
     language, places = [], Places()
     for rows in batch.reads:
         output = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
@@ -173,13 +178,14 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
         with caught_inputs(network, adapter.updates) as inputs:
             answers.append(_adapted_loss(network, adapter, rows))
         places.add_queries(generator, inputs, rows)
-    return {
-        "answer": _mean(answers),
-        "retrieval": _mean([places.loss()]),
-        "prompted": _mean([_plain_loss(network, rows) for rows in batch.prompted]),
-        "again": _mean([_adapted_loss(network, adapter, rows) for rows in batch.predicted]),
-        "language": _mean(language),
+    parts = {
+        "answer": answers,
+        "retrieval": [places.loss()],
+        "prompted": [_plain_loss(network, rows) for rows in batch.prompted],
+        "again": [_adapted_loss(network, adapter, rows) for rows in batch.predicted],
+        "language": language,
     }
+    return {name: _mean(each) for name, each in parts.items() if each}
 
 
 def _plain_loss(network: LlamaForCausalLM, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -205,11 +211,22 @@ def _next_token_loss(
 
 
 def _mean(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    if not parts:
-        return torch.zeros(())
     return torch.stack([loss for loss, _ in parts]).sum() / torch.stack(
         [w for _, w in parts]
     ).sum().clamp_min(1.0)
+
+
+class Batches(Dataset[Batch]):
+    """The batch of each step, for one of the processes."""
+
+    def __init__(self, episodes: Episodes, config: TrainingConfig, process: int) -> None:
+        self.episodes = episodes
+        self.config = config
+        self.process = process
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = random.Random(f"{self.config.seed}/{step}/{self.process}")
+        return self.episodes.batch(rng, self.config.mixture(step))
 
 
 class Training:
@@ -230,7 +247,7 @@ class Training:
         """
         self.config = config
         self.out = out
-        self.processes = PartialState(cpu=True)
+        self.processes = PartialState(cpu=not torch.cuda.is_available())
         out.mkdir(parents=True, exist_ok=True)
         people = People(
             load_kinds(), load_scenes(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data)
@@ -250,6 +267,8 @@ class Training:
             self._take(
                 LlamaForCausalLM.from_pretrained(start), Generator.from_pretrained(start / "generator")
             )
+        self.network.to(self.processes.device)
+        self.generator.to(self.processes.device)
         self.optimisers = self._optimisers()
         self.step = 0
 
@@ -298,9 +317,8 @@ class Training:
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
         parameters = [p for group in groups for p in group["params"]]
         started, tokens = time.monotonic(), 0
-        while self.step < self.config.steps:
-            rng = random.Random(f"{self.config.seed}/{self.step}/{self.processes.process_index}")
-            batch = self.episodes.batch(rng, self.config.mixture(self.step))
+        for drawn in self._batches():
+            batch = drawn.to(self.processes.device)
             parts = losses(self.network, self.generator, batch)
             loss = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
             for optimiser in self.optimisers:
@@ -313,11 +331,7 @@ class Training:
             for optimiser in self.optimisers:
                 optimiser.step()
             self.step += 1
-            tokens += sum(
-                int(rows.is_real.sum())
-                for part in (batch.reads, batch.predicted, batch.cues, batch.prompted)
-                for rows in part
-            )
+            tokens += drawn.num_tokens
             if not self.processes.is_main_process:
                 continue
             if self.step % 10 == 0:
@@ -338,6 +352,16 @@ class Training:
                 self.checkpoint()
         if self.processes.is_main_process:
             self.export(self.result)
+
+    def _batches(self) -> DataLoader[Batch]:
+        """Return the batches of the steps that are left."""
+        on_cpu = self.processes.device.type == "cpu"
+        return DataLoader(
+            Batches(self.episodes, self.config, self.processes.process_index),
+            batch_size=None,
+            sampler=range(self.step, self.config.steps),
+            num_workers=0 if on_cpu else min(MOST_WORKERS, os.cpu_count() or 1),
+        )
 
     def _average_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         if self.processes.num_processes > 1:

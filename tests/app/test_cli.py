@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from app.chat import Chat
 from app.cli import main
 from app.settings import Settings
 from memory.generator import Generator
+from model.training.loop import TrainingConfig
 from storage.store import Store
 from tests.app.test_recall import PERSON
 from tests.tiny import write_tiny_model
@@ -383,6 +385,31 @@ def test_a_training_that_cannot_begin_is_told(
     monkeypatch.setattr("model.training.loop.Training", refuse)
     assert main(["train", "embedded", "--corpus", "data", "--out", "out"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_a_training_is_like_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of its configuration; what is not said stays as it is."""
+    asked: list[TrainingConfig] = []
+
+    def remember(config: TrainingConfig, *_args: object) -> None:
+        asked.append(config)
+        raise OSError("far enough")
+
+    monkeypatch.setattr("model.training.loop.Training", remember)
+    changes = ["--set", "layers=6", "--set", "learning_rate=1e-3", "--set", "passes=1"]
+    main(["train", "embedded", "--corpus", "data", "--out", "out", *changes])
+    assert asked == [replace(TrainingConfig(), layers=6, learning_rate=1e-3, passes=1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("layer=6", "layer;"), ("layers=six", "'six'"), ("layers", "''"), ("passes=3", "passes=3")],
+)
+def test_what_a_training_cannot_be_is_told(change: str, named: str, capsys: Out) -> None:
+    assert main(["train", "embedded", "--corpus", "data", "--out", "out", "--set", change]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
 
 
 def typed(lines: list[str]) -> Callable[[str], str]:
