@@ -14,14 +14,14 @@ import gzip
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from app.errors import BadRequest, TooLong
-from app.transcript import GZIP_MAGIC, exchanges, readable, shown
+from app.transcript import GZIP_MAGIC, exchanges, shown
 from model.conversation import Exchange
 
 READ_BYTES = 1 << 20
@@ -62,23 +62,27 @@ class Conversation:
     in_memory: tuple[bool, ...] | None = None
 
 
-def read_conversations(file: Path, max_bytes: int, max_message_chars: int) -> list[Conversation]:
+def read_conversations(
+    where: str, file: BinaryIO, max_bytes: int, max_message_chars: int
+) -> list[Conversation]:
     """Return the conversations of a JSON or JSONL file, plain or gzip.
 
     Args:
+        where: the file, for messages.
+        file: open at its beginning.
         max_bytes: how large it may be, unpacked.
         max_message_chars: how long one message may be.
 
     Raises:
-        BadRequest: it cannot be read, is larger than that or holds something else.
-        TooLong: a message is longer than that.
+        BadRequest: it holds something else.
+        TooLong: it, or a message in it, is larger than that.
+        OSError, EOFError, zlib.error: it cannot be read.
     """
-    with readable(file):
-        with file.open("rb") as raw:
-            packed = raw.read(2) == GZIP_MAGIC
-        with gzip.open(file) if packed else file.open("rb") as content:
-            text = read_at_most(content, max_bytes, file.name)
-    return conversations(file.name, text, max_message_chars)
+    packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    file.seek(0)
+    with gzip.open(file) if packed else nullcontext(file) as content:
+        text = read_at_most(content, max_bytes, where)
+    return conversations(where, text, max_message_chars)
 
 
 def read_at_most(content: Readable, max_bytes: int, where: str) -> bytes:

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from app.errors import BadRequest, TooLong
 from app.formats import (
@@ -106,6 +106,27 @@ def write_takeout(
         BadRequest: the file is there already or cannot be written.
         MemoryDamaged: the saved memory is not what was saved.
     """
+    try:
+        # what people say is for its owner alone
+        opened = os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+    except FileExistsError as exc:
+        raise BadRequest(f"{file} is there already; name a new file.") from exc
+    except OSError as exc:
+        raise BadRequest(f"{file} cannot be written: {exc.strerror}.") from exc
+    try:
+        with opened:
+            return pack_takeout(opened, store, recollector, lm, person)
+    except BaseException as exc:
+        file.unlink()
+        if isinstance(exc, OSError):
+            raise BadRequest(f"{file} cannot be written: {exc.strerror}.") from exc
+        raise
+
+
+def pack_takeout(
+    file: BinaryIO, store: Store, recollector: Recollector, lm: BaseModel, person: UserRow
+) -> dict[str, Any]:
+    """Write the same zip into an open file, and return its manifest; raises MemoryDamaged."""
     memory, turns = _moment(store, recollector, person)
     members = {
         SESSIONS: b"".join(_session_lines(store, person, turns)),
@@ -123,24 +144,11 @@ def write_takeout(
         "turns": len(turns),
         "members": {name: asdict(_member(content)) for name, content in members.items()},
     }
-    try:
-        # what people say is for its owner alone
-        opened = os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
-    except FileExistsError as exc:
-        raise BadRequest(f"{file} is there already; name a new file.") from exc
-    except OSError as exc:
-        raise BadRequest(f"{file} cannot be written: {exc.strerror}.") from exc
-    try:
-        with opened, zipfile.ZipFile(opened, "w") as archive:
-            archive.writestr(MANIFEST, json.dumps(manifest, indent=2), zipfile.ZIP_DEFLATED)
-            for name, content in members.items():
-                is_text = name == SESSIONS
-                archive.writestr(name, content, zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED)
-    except BaseException as exc:
-        file.unlink()
-        if isinstance(exc, OSError):
-            raise BadRequest(f"{file} cannot be written: {exc.strerror}.") from exc
-        raise
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(MANIFEST, json.dumps(manifest, indent=2), zipfile.ZIP_DEFLATED)
+        for name, content in members.items():
+            is_text = name == SESSIONS
+            archive.writestr(name, content, zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED)
     return manifest
 
 
@@ -195,40 +203,53 @@ def read_file(file: Path, max_bytes: int, max_message_chars: int) -> Contents:
         BadRequest: it cannot be read, or holds something else; the message says where.
         TooLong: it, or a message in it, is larger than that.
     """
-    with readable(file), file.open("rb") as raw:
-        is_zip = raw.read(2) == ZIP_MAGIC
-    if is_zip:
-        return _read_takeout(file, max_bytes, max_message_chars)
-    return Contents(read_conversations(file, max_bytes, max_message_chars))
+    with readable(file), file.open("rb") as opened:
+        return read_open(file.name, opened, max_bytes, max_message_chars)
 
 
-def _read_takeout(file: Path, max_bytes: int, max_message_chars: int) -> Contents:
-    manifest_bytes, sessions, found = _read_zip(file, max_bytes)
-    stated, mark = _read_manifest(f"{file.name}, {MANIFEST}", manifest_bytes)
+def read_open(where: str, file: BinaryIO, max_bytes: int, max_message_chars: int) -> Contents:
+    """Return what an open file holds, as `read_file` does.
+
+    Args:
+        where: the file, for messages.
+        file: on the disk, open at its beginning.
+    """
+    with readable(where):
+        is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+        file.seek(0)
+        if is_zip:
+            return _read_takeout(where, file, max_bytes, max_message_chars)
+        return Contents(read_conversations(where, file, max_bytes, max_message_chars))
+
+
+def _read_takeout(where: str, file: BinaryIO, max_bytes: int, max_message_chars: int) -> Contents:
+    manifest_bytes, sessions, found = _read_zip(where, file, max_bytes)
+    stated, mark = _read_manifest(f"{where}, {MANIFEST}", manifest_bytes)
     for name in stated.keys() | found.keys():
         if stated.get(name) != found.get(name):
-            raise BadRequest(f"{file.name}: {name} is not what was exported; the manifest states another.")
-    said = conversations(f"{file.name}, {SESSIONS}", sessions, max_message_chars) if sessions.strip() else []
+            raise BadRequest(f"{where}: {name} is not what was exported; the manifest states another.")
+    said = conversations(f"{where}, {SESSIONS}", sessions, max_message_chars) if sessions.strip() else []
     return Contents(said, mark)
 
 
-def _read_zip(file: Path, max_bytes: int) -> tuple[bytes, bytes, dict[str, Member]]:
+def _read_zip(where: str, file: BinaryIO, max_bytes: int) -> tuple[bytes, bytes, dict[str, Member]]:
     """Return the manifest, the sessions, and size and hash of each member but the manifest."""
+    size = os.fstat(file.fileno()).st_size
     try:
-        with readable(file), _Portions(file) as raw, zipfile.ZipFile(raw) as archive:
+        with _Portions(file.fileno(), closefd=False) as raw, zipfile.ZipFile(raw) as archive:
             infos = archive.infolist()
-            _check_members(file.name, infos, file.stat().st_size + max_bytes)
+            _check_members(where, infos, size + max_bytes)
             found, texts = {}, {}
             for info in infos:
                 with archive.open(info) as content:
                     if info.filename in (MANIFEST, SESSIONS):
-                        where = f"{file.name}, {info.filename}"
-                        texts[info.filename] = read_at_most(content, max_bytes, where)
+                        place = f"{where}, {info.filename}"
+                        texts[info.filename] = read_at_most(content, max_bytes, place)
                         found[info.filename] = _member(texts[info.filename])
                     else:
                         found[info.filename] = _streamed(content)
     except ZIP_ERRORS as exc:
-        raise BadRequest(f"{file.name}: this zip is damaged.") from exc
+        raise BadRequest(f"{where}: this zip is damaged.") from exc
     del found[MANIFEST]
     return texts[MANIFEST], texts[SESSIONS], found
 

@@ -45,7 +45,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path | str) -> Iterator[None]:
     """Let what keeps the file `path` from being read leave the block as a `BadRequest`."""
     try:
         yield

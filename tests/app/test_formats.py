@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.errors import BadRequest, TooLong
-from app.formats import Conversation, conversations, read_conversations
+from app.formats import Conversation, conversations
+from app.takeout import read_file
 from model.conversation import Exchange
 
 HELLO = [{"role": "user", "content": "My dog is called Biscuit."}, {"role": "assistant", "content": "Nice!"}]
@@ -278,9 +279,9 @@ def test_a_file_may_be_packed_and_has_a_limit(tmp_path: Path) -> None:
     for name, stored in (("plain", content), ("packed", gzip.compress(content))):
         file = tmp_path / name
         file.write_bytes(stored)
-        assert read_conversations(file, len(content), 100) == [Conversation(SAID)] * 2
+        assert read_file(file, len(content), 100).conversations == [Conversation(SAID)] * 2
         with pytest.raises(TooLong) as caught:
-            read_conversations(file, len(content) - 1, 100)
+            read_file(file, len(content) - 1, 100)
         assert str(caught.value) == (
             f"{name}: more than {len(content) - 1:,} bytes; the setting max_import_bytes allows more."
         )
@@ -291,11 +292,11 @@ def test_a_file_of_little_but_brackets_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"[" + b"[]," * 700 + b"[]]")
     with pytest.raises(TooLong) as caught:
-        read_conversations(file, 10_000, 100)
+        read_file(file, 10_000, 100)
     assert str(caught.value) == (
         "file: more than 625 lists and objects; the setting max_import_bytes allows more."
     )
-    assert read_conversations(file, 20_000, 100) == []
+    assert read_file(file, 20_000, 100).conversations == []
 
 
 @pytest.mark.parametrize("stored", [None, gzip.compress(lines(HELLO) * 100)[:-9], b"\x1f\x8bno gzip"])
@@ -304,4 +305,4 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, stored: bytes | None
     if stored is not None:
         (tmp_path / "file").write_bytes(stored)
     with pytest.raises(BadRequest, match="file cannot be read"):
-        read_conversations(tmp_path / "file", 10_000, 100)
+        read_file(tmp_path / "file", 10_000, 100)
