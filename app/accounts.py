@@ -182,17 +182,17 @@ class People:
         return account
 
     @translated()
-    def require_room(self, name: str, text: str, *, is_new: bool) -> None:
+    def require_room(self, name: str, text: str, *, new_turns: int) -> None:
         """Raise Refused where the person would go beyond the quota, or is beyond it, by saying `text`.
 
         Args:
-            is_new: whether a turn is added, rather than replaced.
+            new_turns: how many turns are added; 0 where one is replaced.
         """
         account = self.account(name)
         if account.max_turns is None and account.max_bytes is None:
             return
         turns, num_bytes = self._store.said(account.id)
-        if account.max_turns is not None and is_new and turns >= account.max_turns:
+        if account.max_turns is not None and new_turns and turns + new_turns > account.max_turns:
             raise Refused(f"{name} may store {account.max_turns:,} turns and has stored {turns:,}.")
         if account.max_bytes is not None and num_bytes + len(text.encode("utf-8")) > account.max_bytes:
             raise Refused(f"{name} may store {account.max_bytes:,} bytes and has stored {num_bytes:,}.")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import torch
 
@@ -21,7 +21,7 @@ from app.formats import Conversation
 from app.inspection import Explanation, Overview, explain, overview
 from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
 from app.settings import Settings
-from app.takeout import write_takeout
+from app.takeout import pack_takeout, read_open, write_takeout
 from app.transcript import check_message, session_name
 from memory.generator import Generator
 from model.base import BaseModel
@@ -129,6 +129,40 @@ class Archive:
             MemoryDamaged: the saved memory is not what was saved.
         """
         return write_takeout(file, self._store, self._recollector, self._lm, self._person(user))
+
+    @translated()
+    def export_into(self, user: str, file: BinaryIO) -> dict[str, Any]:
+        """Write the same zip into an open file; raises NotFound and MemoryDamaged."""
+        return pack_takeout(file, self._store, self._recollector, self._lm, self._person(user))
+
+    @property
+    def max_import_bytes(self) -> int:
+        """How large a file to import may be."""
+        return self._settings.max_import_bytes
+
+    @translated()
+    def import_open(self, user: str, name: str, file: BinaryIO) -> int:
+        """Store what an open file of any known format holds, all or nothing; return how many turns it held.
+
+        Memory reads them in the background.
+
+        Args:
+            name: the file's, for messages.
+            file: on the disk, open at its beginning.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: it cannot be read, or holds something else; the message says where.
+            TooLong: it, or a message in it, is larger than the settings allow.
+            Refused: the person's quota would not hold it.
+        """
+        person, limits = self._person(user), self._settings
+        told = read_open(name, file, limits.max_import_bytes, limits.max_message_chars).conversations
+        said = [exchange.user for conversation in told for exchange in conversation.exchanges]
+        self.people.require_room(person.name, "".join(said), new_turns=len(said))
+        num_turns = self.import_sessions(person.name, told)
+        self._read_later(person)
+        return num_turns
 
     @translated()
     def mark(self, user: str) -> MemoryMark:

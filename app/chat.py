@@ -87,7 +87,7 @@ class Chat(Archive):
         check_message(text, self._settings.max_message_chars)
         self.people.require_enabled(person.name)
         if temporary is None:
-            self.people.require_room(person.name, text, is_new=instead_of is None)
+            self.people.require_room(person.name, text, new_turns=1 if instead_of is None else 0)
         where = self._session(person, session)
         if instead_of is not None and (where is None or not self._is_in(where, instead_of)):
             raise NotFound(f"The session has no turn number {instead_of}.")

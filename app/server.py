@@ -10,10 +10,10 @@
 | POST /api/ask | a person, scope chat | `{"text", "session"?, "memory"?}`: as `remanence ask --json` |
 | GET /api/memory | a person, scope memory | how much memory has read |
 
-Routes for admins are in `app.admin`. Who comes in by name, cookie or token is `app.accounts`, and
-`app.doorman` sees to it for every request, those of the pages included. A page is a function
-`mount(server, chat)` in the entry-point group `remanence.pages`; it asks `signed_in` who it is talking to,
-and the person it serves is nobody else.
+Routes for admins are in `app.admin`, those of files that a person takes along or brings in
+`app.api_takeout`. Who comes in by name, cookie or token is `app.accounts`, and `app.doorman` sees to it for
+every request, those of the pages included. A page is a function `mount(server, chat)` in the entry-point
+group `remanence.pages`; it asks `signed_in` who it is talking to, and the person it serves is nobody else.
 """
 
 import socket
@@ -29,6 +29,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from app.admin import add_admin_routes
+from app.api_takeout import add_takeout_routes
 from app.chat import Chat
 from app.doorman import COOKIE, Doorman, account_of, error_response, is_loopback
 from app.errors import BadRequest, RemanenceError, Unavailable
@@ -96,6 +97,7 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
         return {"user": name, **asdict(chat.memory(name))}
 
     add_admin_routes(server, chat.people)
+    add_takeout_routes(server, chat)
     for page in entry_points(group=PAGES):
         page.load()(server, chat)
     # added last, so that nothing that a page brings along comes before it

@@ -32,6 +32,8 @@ PERSON = {
     "POST /api/password",
     "POST /api/ask",
     "GET /api/memory",
+    "GET /api/export",
+    "POST /api/import",
 }
 ADMIN = {
     "GET /api/people": None,
