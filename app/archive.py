@@ -5,7 +5,7 @@ packages below leave as `RemanenceError`.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +18,17 @@ from app.accounts import People
 from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
 from app.formats import Conversation
-from app.inspection import Explanation, Overview, explain, overview
+from app.inspection import (
+    QUESTIONS,
+    Contribution,
+    Explanation,
+    Overview,
+    Recollected,
+    ask_each,
+    contributions,
+    explain,
+    overview,
+)
 from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
 from app.settings import Settings
 from app.takeout import pack_takeout, read_open, write_takeout
@@ -267,6 +277,35 @@ class Archive:
             self._recollector.leaving_out(person, memory),
             on_turn or (lambda _num_turns: None),
         )
+
+    def contributions(self, user: str) -> Iterator[Contribution]:
+        """Yield what each session adds to a memory that reads them one after the other, the oldest first.
+
+        Each is read when it is asked for, beside the saved memory; all together take as long as `verify`.
+
+        Raises:
+            NotFound: no such person.
+        """
+        with translated():
+            yield from contributions(self._recollector.session_by_session(self._person(user)))
+
+    def probe(self, user: str, questions: Sequence[str] = QUESTIONS) -> Iterator[Recollected]:
+        """Yield what the model says to each question, in a new session of its own; nothing is stored.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: memory is off, or has read nothing.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        with translated():
+            person = self._person(user)
+            if not person.memory_on:
+                raise BadRequest("Memory is off, so there is nothing to ask it.")
+            memory = self._recollector.latest(person)
+            if memory.figures.turns == 0:
+                raise BadRequest("Memory has read nothing yet, so there is nothing to ask it.")
+            adapter = self._recollector.adapter(person, memory)
+            yield from ask_each(self._lm, questions, replace(self._sampling, temperature=0.0), adapter)
 
     @translated()
     def export_lora(self, user: str, folder: Path, dtype: Literal["float32", "bfloat16"]) -> int:

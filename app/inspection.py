@@ -1,4 +1,5 @@
-"""Looking into a memory: what it has read and how full it is, and which turns an answer leans on.
+"""Looking into a memory: what it has read and how full it is, what each session added, which turns an answer
+leans on, and what the model says when it is asked about the person.
 
 Nothing that is asked here is stored or read into a memory.
 
@@ -13,18 +14,49 @@ the answer leans on the turn, given all the others; the same is done to the sour
   a little, and an answer may get likelier too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from app.recall import abstained
 from app.recollection import OnTurn, saved_memory
 from memory.adapter import Adapter
 from memory.gauge import FILLING_UP, Gauge, measure
+from memory.state import MemoryState
 from model.base import BaseModel
+from model.conversation import prompt_ids
 from model.generation import Sampling, answer
-from storage.rows import TurnRow, UserRow
+from storage.rows import SessionRow, TurnRow, UserRow
 from storage.store import Store
+
+# What people tell of themselves, asked as the person would ask it.
+QUESTIONS = (
+    "What is my name?",
+    "Where do I live?",
+    "Where did I grow up?",
+    "What do I do for a living?",
+    "Where do I work?",
+    "Who do I work with?",
+    "Who do I live with?",
+    "What is my partner called?",
+    "What are my children called?",
+    "What is my sister called?",
+    "What is my brother called?",
+    "Who is my best friend?",
+    "What is my pet called?",
+    "What is my favourite food?",
+    "What can't I eat?",
+    "What do I like to drink?",
+    "What do I do in my free time?",
+    "What am I learning?",
+    "What music do I like?",
+    "What am I reading?",
+    "When is my birthday?",
+    "Where am I going on holiday?",
+    "What am I planning?",
+    "What am I worried about?",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +218,53 @@ def overview(store: Store, person: UserRow) -> Overview:
         updated_at=row.updated_at,
         gauges=measure(state),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one session adds to a memory that reads them one after the other.
+
+    Attributes:
+        turns, tokens: how much of it memory reads.
+        effective_ranks: by target, of the memory with it and all sessions before it; see `Gauge`.
+    """
+
+    session: SessionRow
+    turns: int
+    tokens: int
+    effective_ranks: tuple[float, ...]
+
+
+def contributions(memories: Iterable[tuple[SessionRow, int, MemoryState]]) -> Iterator[Contribution]:
+    """Yield the contribution of each session.
+
+    Args:
+        memories: each session, how many turns of it are read, and the memory that has read it last.
+    """
+    before = 0
+    for session, turns, state in memories:
+        ranks = tuple(gauge.effective_rank for gauge in measure(state))
+        yield Contribution(session, turns, state.num_tokens - before, ranks)
+        before = state.num_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Recollected:
+    """A question about the person, and what the model says under the memory alone: true or not."""
+
+    question: str
+    answer: str
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the model gives an answer, rather than saying that it knows none."""
+        return bool(self.answer) and not abstained(self.answer)
+
+
+def ask_each(
+    lm: BaseModel, questions: Iterable[str], sampling: Sampling, adapter: Adapter
+) -> Iterator[Recollected]:
+    """Yield the answer to each question, which is all that its prompt holds."""
+    for question in questions:
+        _, text = answer(lm, prompt_ids(lm, [], question, 0), adapter, sampling)
+        yield Recollected(question, text)

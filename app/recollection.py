@@ -32,7 +32,7 @@ from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
 from model.base import BaseModel
 from model.conversation import READ_CONTEXT_TURNS, Exchange, TurnTokens, fold, turn_tokens
-from storage.rows import Reading, StaleState, StateRow, TurnRow, UserRow
+from storage.rows import Reading, SessionRow, StaleState, StateRow, TurnRow, UserRow
 from storage.store import Store
 
 # Turns after which a reading from the beginning is saved as a draft.
@@ -195,6 +195,21 @@ class Recollector:
             for turn, tokens, context in self._with_contexts(self._store.memory_turns(person.id))
             if turn.id <= memory.through_turn_id
         )
+
+    def session_by_session(self, person: UserRow) -> Iterator[tuple[SessionRow, int, MemoryState]]:
+        """Yield each session that memory reads, the oldest first, its turns' number, and the memory so far.
+
+        It is read beside the saved memory, a session at a time also where sessions took turns: where chunks
+        are read independently the last is the saved one but for the rounding of the sums.
+        """
+        state = self._generator.empty_state()
+        sessions = [session for session in self._store.sessions(person.id) if session.memory_on]
+        for session in sorted(sessions, key=lambda s: (s.created_at, s.id)):
+            turns = [t for t in self._store.session_turns(person.id, session.id) if t.in_memory]
+            for _, tokens, context in self._with_contexts(turns):
+                state = self._fold(state, tokens, context)
+            if turns:
+                yield session, len(turns), state
 
     def _saved(self, person: UserRow) -> tuple[Recollection, bool]:
         """Return the saved memory, and whether it is one to read on from.

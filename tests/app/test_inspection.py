@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ import torch
 from app.chat import Chat
 from app.errors import BadRequest, NotFound, RemanenceError, TooLong
 from app.formats import Conversation
-from app.inspection import explain, overview
+from app.inspection import Recollected, explain, overview
 from app.recollection import Recollector, exchange_of
 from app.settings import Settings
 from memory.generator import Generator
@@ -224,3 +224,66 @@ def test_an_overview_of_somebody_who_said_nothing_is_empty(chat: Chat, store: St
     found = overview(store, chat.welcome("Ada"))
     assert (found.turns, found.sessions, found.unread, found.bytes, found.gauges) == (0, 0, 0, 0, ())
     assert (found.since, found.updated_at, found.fullness, found.is_filling_up) == (None, None, 0.0, False)
+
+
+def test_what_each_session_added_is_told_from_the_oldest_on(chat: Chat, store: Store) -> None:
+    """Sessions that took turns are whole, and all together are the memory but for rounding."""
+    early, late = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
+    chat.import_sessions(
+        "Ada",
+        [
+            Conversation((SAID[1],), "late", late, order=(1,)),
+            Conversation((SAID[0], SAID[2]), "early", early, order=(0, 2)),
+        ],
+    )
+    figures = chat.settle("Ada")
+    first, second = chat.contributions("Ada")
+    assert [(c.session.name, c.turns) for c in (first, second)] == [("early", 2), ("late", 1)]
+    assert first.tokens + second.tokens == figures.tokens
+    assert min(first.tokens, second.tokens) > 0
+    expected = [gauge.effective_rank for gauge in overview(store, chat.welcome("Ada")).gauges]
+    assert second.effective_ranks == pytest.approx(expected, rel=1e-3)
+    assert first.effective_ranks != pytest.approx(expected, rel=1e-3)
+
+
+def test_what_memory_does_not_read_adds_nothing(chat: Chat) -> None:
+    """Sessions that are left out, turns said while it was off, and what others said."""
+    tell(chat, "Ada", [SAID[:1], SAID[1:2]])
+    tell(chat, "Bob", [SAID])
+    chat.import_sessions("Ada", [Conversation((SAID[2],), "unheard", in_memory=(False,))])
+    left_out = chat.sessions("Ada")[-1]
+    chat.set_memory("Ada", False, session=left_out.id)
+    assert [c.turns for c in chat.contributions("Ada")] == [1]
+    with pytest.raises(NotFound):
+        next(chat.contributions("Nobody"))
+
+
+def test_probing_asks_every_question_under_the_memory_alone(chat: Chat, store: Store) -> None:
+    """Each prompt holds the question only, the answer is the likeliest, and nothing is left behind."""
+    tell(chat, "Ada", [SAID])
+    ada = chat.welcome("Ada")
+    chat.settle("Ada")
+    before = (store.state(ada.id), list(store.turns(ada.id)), store.sessions(ada.id))
+    found = list(chat.probe("Ada", [QUESTION, "Where do I live?"]))
+    assert [said.question for said in found] == [QUESTION, "Where do I live?"]
+    assert found[0].answer == chat.why("Ada", QUESTION).answer
+    assert found[0].answer != "".join(chat.reply("Ada", None, QUESTION, memory=False, temporary=[]))
+    assert (store.state(ada.id), list(store.turns(ada.id)), store.sessions(ada.id)) == before
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_known"),
+    [("Biscuit.", True), ("I don't know that yet.", False), ("You never told me.", False), ("", False)],
+)
+def test_an_answer_that_says_that_it_is_none_is_not_known(answer: str, is_known: bool) -> None:
+    assert Recollected(QUESTION, answer).is_known == is_known
+
+
+def test_a_memory_that_is_off_or_empty_is_not_probed(chat: Chat) -> None:
+    """A sentence says which, before anything is answered."""
+    with pytest.raises(BadRequest, match="has read nothing"):
+        next(chat.probe("Ada"))
+    tell(chat, "Ada", [SAID])
+    chat.set_memory("Ada", False)
+    with pytest.raises(BadRequest, match="Memory is off"):
+        next(chat.probe("Ada"))
