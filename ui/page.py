@@ -37,6 +37,10 @@ CSS = """
 #sessions .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 60vh; overflow-y: auto; }
 #sessions label { width: 100%; }
 #sessions label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+/* words stay whole on a narrow screen */
+.memory-table th, .memory-table td { padding: .35rem .45rem; }
+.memory-table th { white-space: nowrap; }
+.memory-table td { overflow-wrap: anywhere; }
 /* it would empty the view and forget nothing */
 #conversation button[title="Clear"], #conversation button[aria-label="Clear"] { display: none; }
 """
@@ -64,7 +68,10 @@ def mount(server: FastAPI, chat: Chat) -> None:
         ssr_mode=False,
         run_history=False,
         footer_links=[],
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        # hints are too pale to read as the theme has them
+        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+            block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"
+        ),
         css=CSS,
     )
 
@@ -121,7 +128,7 @@ class ChatPage:
                     )
                 with gr.Tab(texts.MEMORY_TAB) as memory_tab:
                     memory = MemoryView(self._chat)
-                    forgotten = memory.build(memory_tab)
+                    changes = memory.build(memory_tab)
             page.load(self.arrive, wide, [side, name, sessions, memory_line], js=f"() => {IS_WIDE}")
             shown = [box, sessions, conversation, memory_line]
             # one at a time: sending, saying again and editing all change the same conversation
@@ -159,7 +166,8 @@ class ChatPage:
             remove.click(lambda: gr.Group(visible=True), None, sure)
             kept.click(lambda: gr.Group(visible=False), None, sure)
             removed.click(self.delete, sessions, [sure, sessions, conversation, memory_line], cancels=replies)
-            forgotten.then(self.refresh, sessions, [sessions, conversation])
+            for changed in changes:
+                changed.then(self.refresh, sessions, [sessions, conversation])
             leave.click(None, js=LOG_OUT)
             leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
         return page

@@ -64,8 +64,9 @@ FILLING_UP = (
     "It is filling up: {share:.0%} of the directions are in use in the fullest layer; what is read from now"
     " on is laid over what is there."
 )
-SPECTRUM = "Strength of the directions in use, by layer"
-LAYER = "layer {number}"
+# A title that is wider than a telephone leaves its picture no room.
+SPECTRUM = "Strength of the directions in use"
+LAYER = "{number}"
 MEMORY_SWITCH = "Memory"
 MEMORY_SWITCH_HINT = (
     "Off, nothing you say is remembered and nothing remembered is used. Looking and forgetting go on."
@@ -99,3 +100,53 @@ VERIFY_HINT = "Reads everything you said again, beside the memory, and compares 
 VERIFY_BUTTON = "Verify"
 VERIFIED = "The memory is exactly that of what is kept: `{live}`."
 NOT_VERIFIED = "The memory `{live}` is not that of what is kept, `{rebuilt}`: have it rebuilt."
+
+# My memory: what each chat added, what the model says it remembers, taking along and bringing.
+MEMORY_HEADING = "What your memory has read"
+MEMORY_MORE = "Look closer"
+MEMORY_CHANGE = "Forget, take along, bring"
+STOP = "Stop"
+ADDED_TITLE = "What each chat added"
+ADDED_HINT = (
+    "Reads everything you said again, chat by chat, beside the memory; that may take a while, and you can"
+    " stop it. The bars are what was read; the lines, one for each layer, how widely the memory is spread"
+    " once it was: a chat that says little new makes its bar, but hardly moves the lines."
+)
+ADDED_BUTTON = "Show it"
+ADDED_TOKENS = "Tokens read of each chat"
+ADDED_RANKS = "Effective rank after each chat"
+ADDED_AXIS = "chat"
+ADDED_SO_FAR = "Chats read: {done:,} of {total:,}."
+ADDED_NOTHING = "Memory reads none of your chats yet."
+ADDED_TABLE = "\n\n| | chat | messages | tokens |\n|---:|---|---:|---:|\n"
+ADDED_OLDER = "\n\nOnly the newest {shown} are listed."
+
+PROBE_TITLE = "What do you remember about me?"
+PROBE_HINT = (
+    "Asks the model {number} everyday questions, each in a chat of its own, with nothing of what you said in"
+    " the prompt. **These are the model's words, and many may be wrong:** it mixes up who is who, and answers"
+    " what you never told it. Nothing of this is stored."
+)
+PROBE_BUTTON = "Ask it"
+PROBE_TABLE = "| question | the model says |\n|---|---|\n"
+PROBE_SO_FAR = "Asked: {asked} of {total}. It said of {unknown} that it does not know."
+
+TAKEOUT_TITLE = "Take along, or bring"
+EXPORT_HINT = (
+    "Everything that is kept of you in one zip: chats, memory, adapter, and a list of what is in it. Whoever"
+    " has the file can read what you said."
+)
+EXPORT_BUTTON = "Download everything"
+EXPORTING = "The file is being made."
+EXPORTED = "The file was given to your browser."
+IMPORT_FILE = "A file to bring"
+IMPORT_HINT = (
+    "Such a zip, chats as JSON or JSONL, ChatGPT's conversations.json, or MSC; at most {mib:,.0f} MiB. All of"
+    " it is taken in or nothing; what is there already stays, so the same file twice is there twice."
+)
+IMPORT_BUTTON = "Bring it"
+IMPORT_NOTHING = "Choose a file first."
+IMPORT_TOO_LARGE = "The file is larger than {mib:,.0f} MiB, the most that this server takes."
+IMPORTING = "The file is being sent and read."
+IMPORTED = "Taken in, messages: {turns}. Memory reads them now."
+UNREACHABLE = "The server could not be reached, or broke off; try again."
