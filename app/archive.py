@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal
 import torch
 
 from app.accounts import People
+from app.demo import Demo
 from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
 from app.formats import Conversation
@@ -46,10 +47,16 @@ log = logging.getLogger(__name__)
 
 
 class Archive:
-    """What people said, in a store, and the memories that a model and its generator made of it."""
+    """What people said, in a store, and the memories that a model and its generator made of it.
+
+    Attributes:
+        people: their accounts.
+        demo: the same model for anybody to try, without any of that; None where it is switched off.
+    """
 
     def __init__(self, store: Store, lm: BaseModel, generator: Generator, settings: Settings) -> None:
         self.people = People(store)
+        self.demo = Demo(lm, generator, settings) if settings.demo else None
         self._store = store
         self._lm = lm
         self._settings = settings

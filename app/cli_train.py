@@ -147,6 +147,10 @@ def people(
     out: Annotated[Path, typer.Option(help="File to write: JSONL that `eval recall` reads.")],
     count: Annotated[int, typer.Option(min=1, help="How many people.")] = 40,
     facts: Annotated[int, typer.Option(min=1, help="How many facts each says.")] = 5,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="In how many sessions; without it, a few drawn by the facts.")
+    ] = None,
+    seed: Annotated[str, typer.Option(help="Any text; another one makes other people.")] = "people",
 ) -> None:
     """Make people up in the phrasings of the training, with values of their own, to measure recall on."""
     from model.training.corpus import small_talk
@@ -160,12 +164,11 @@ def people(
         with out.open("w", encoding="utf-8") as lines:
             for number in range(count):
                 # training seeds its steps with numbers: none of these people was in it
-                person = made_up.draw(random.Random(f"people/{number}"), facts, num_questions=6)
-                sessions = [[m for e in session for m in e.messages] for session in person.sessions]
+                rng = random.Random(f"{seed}/{number}")
+                person = made_up.draw(rng, facts, num_questions=6, num_sessions=sessions)
+                told = [[m for e in session for m in e.messages] for session in person.sessions]
                 questions = [{"q": q.text, "a": q.value, "kind": "made_up"} for q in person.questions]
-                lines.write(
-                    json.dumps({"id": f"m{number}", "sessions": sessions, "questions": questions}) + "\n"
-                )
+                lines.write(json.dumps({"id": f"m{number}", "sessions": told, "questions": questions}) + "\n")
     except (OSError, ValueError) as exc:
         raise BadRequest(f"No people can be made up: {exc}.") from exc
     print(f"{count} people are in {out}.")

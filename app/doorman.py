@@ -1,8 +1,8 @@
 """The door of the server: whose request it is, and whether it comes in; pages and API alike.
 
-Everything is refused that is not let in here. Nobody known: `OPEN_TO_ANYBODY` only. Who holds a cookie: every
-route, and each looks at nothing but that person's own. A program with a token: the routes of `TOKEN_SCOPES`,
-each with its scope.
+Everything is refused that is not let in here. Nobody known: `OPEN_TO_ANYBODY` only, and the demo, which
+knows nobody either. Who holds a cookie: every route, and each looks at nothing but that person's own. A
+program with a token: the routes of `TOKEN_SCOPES`, each with its scope.
 
 Before that: an open server, where a name is all it takes, serves this machine only, whatever address it was
 told to listen on; and a web site that is open in the same browser must not reach the server in anybody's name
@@ -26,6 +26,18 @@ from storage.rows import AccountRow, Visit
 
 COOKIE = "remanence"
 OPEN_TO_ANYBODY = frozenset({("GET", "/health"), ("GET", "/login"), ("POST", "/api/login")})
+# The demo, where there is one: what its page is made of, and its events, which wait in line; nothing else of
+# what Gradio brings along under its path.
+DEMO_ROUTES = frozenset(
+    {
+        ("GET", "/demo"),
+        ("GET", "/demo/"),
+        ("GET", "/demo/theme.css"),
+        ("POST", "/demo/gradio_api/queue/join"),
+        ("GET", "/demo/gradio_api/queue/data"),
+    }
+)
+DEMO_FOLDERS = ("/demo/assets/", "/demo/static/")
 TOKEN_SCOPES = {("POST", "/api/ask"): "chat", ("GET", "/api/memory"): "memory"}
 
 # How many requests look up at once who sends them; long replies do not take these places.
@@ -43,12 +55,16 @@ class Doorman:
 
     Args:
         hosts: names that a closed server may be called by, beside those of this machine, in lower case.
+        has_demo: whether the demo is open to anybody.
     """
 
-    def __init__(self, app: ASGIApp, people: People, hosts: Set[str] = frozenset()) -> None:
+    def __init__(
+        self, app: ASGIApp, people: People, hosts: Set[str] = frozenset(), has_demo: bool = False
+    ) -> None:
         self._app = app
         self._people = people
         self._hosts = hosts
+        self._has_demo = has_demo
         self._lookups = CapacityLimiter(MAX_LOOKUPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +102,7 @@ class Doorman:
         if origin is not None and origin != f"{scope['scheme']}://{host}":
             return error_response("Another web site may not use this one.", 403)
         route = (scope["method"], scope["path"])
-        if route in OPEN_TO_ANYBODY:
+        if self._is_open(route):
             return None
         if visit.account is None:
             if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
@@ -95,6 +111,11 @@ class Doorman:
         if visit.scopes is not None and TOKEN_SCOPES.get(route) not in visit.scopes:
             return error_response("The token is not for this.", 403)
         return None
+
+    def _is_open(self, route: tuple[str, str]) -> bool:
+        method, path = route
+        is_of_demo = route in DEMO_ROUTES or (method == "GET" and path.startswith(DEMO_FOLDERS))
+        return route in OPEN_TO_ANYBODY or (self._has_demo and is_of_demo)
 
     def _is_served(self, host_header: str, is_closed: bool) -> bool:
         try:

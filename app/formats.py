@@ -117,7 +117,7 @@ def conversations(where: str, content: bytes, max_message_chars: int) -> list[Co
     """
     found: list[Conversation] = []
     used: set[int] = set()
-    for place, value in _values(where, content.removeprefix(BYTE_ORDER_MARK)):
+    for place, value in values(where, content):
         for conversation in _conversations_of(place, value, max_message_chars):
             if conversation.order is not None:
                 if not used.isdisjoint(conversation.order):
@@ -128,8 +128,13 @@ def conversations(where: str, content: bytes, max_message_chars: int) -> list[Co
     return found
 
 
-def _values(where: str, content: bytes) -> Iterator[tuple[str, Any]]:
-    """Yield every value that stands for a conversation, with its place."""
+def values(where: str, content: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield every value of a file's content that stands for a conversation, with its place.
+
+    Raises:
+        BadRequest: there is none, or what stands there is not JSON.
+    """
+    content = content.removeprefix(BYTE_ORDER_MARK)
     lines = ((n, line) for n, line in enumerate(io.BytesIO(content), start=1) if line.strip())
     beginning = list(islice(lines, 2))
     if not beginning:

@@ -18,7 +18,7 @@ import string
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
@@ -64,6 +64,22 @@ class Person:
     id: str
     sessions: tuple[tuple[Exchange, ...], ...]
     questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back to one question, at what cost.
+
+    Attributes:
+        first_token_seconds: from the finished prompt to the first piece of the reply, or to the end of an
+            empty one.
+        seconds: from the finished prompt to the end.
+    """
+
+    reply: str
+    prompt_tokens: int
+    first_token_seconds: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +209,7 @@ def read_people(path: Path, max_message_chars: int, limit: int | None = None) ->
         NotFound: there is no such file.
         BadRequest: it is not a recall file, or holds nobody; the message says where.
     """
-    return read_lines(path, lambda where, value: _person(where, value, max_message_chars), limit)
+    return read_lines(path, lambda where, value: person_of(where, value, max_message_chars), limit)
 
 
 def read_lines(path: Path, parse: Callable[[str, Any], T], limit: int | None) -> list[T]:
@@ -211,7 +227,8 @@ def read_lines(path: Path, parse: Callable[[str, Any], T], limit: int | None) ->
     return found
 
 
-def _person(where: str, value: Any, max_message_chars: int) -> Person:
+def person_of(where: str, value: Any, max_message_chars: int) -> Person:
+    """Return the person that a line of a recall file tells; raises BadRequest, which begins with `where`."""
     match value:
         case {"id": str() | int() as name, "sessions": list(sessions), "questions": list(questions)}:
             told = (exchanges(where, s, max_message_chars) for s in sessions)
@@ -240,33 +257,54 @@ class Examination:
         for method in methods:
             adapter, window = self.memory_and_window(person.sessions, method)
             for question in person.questions:
-                yield self._ask(person, method, question, adapter, window)
+                answered = self.answer(adapter, window, question.text)
+                yield Outcome(
+                    person.id, method, question, answered.reply, answered.prompt_tokens, answered.seconds
+                )
 
     def memory_and_window(
         self, sessions: Sequence[Sequence[Exchange]], method: Method
     ) -> tuple[Adapter | None, list[Exchange]]:
         """Return what `method` gives the model of `sessions`: an adapter, and exchanges to go on from."""
-        adapter = self._generator.adapter(self._listen(sessions)) if method == "memory" else None
+        adapter = self._generator.adapter(last(self.listen(sessions))) if method == "memory" else None
         return adapter, [e for session in sessions for e in session] if method == "history" else []
 
-    def _listen(self, sessions: Sequence[Sequence[Exchange]]) -> MemoryState:
+    def listen(self, sessions: Sequence[Sequence[Exchange]]) -> Iterator[MemoryState]:
+        """Yield an empty memory, and then the memory after each turn of `sessions`."""
         state = self._generator.empty_state()
+        yield state
         for session in sessions:
             turns = [turn_tokens(self._lm, exchange) for exchange in session]
             for i, turn in enumerate(turns):
                 roles = self._settings.memory_roles
                 state = fold(self._lm, self._generator, state, turns[:i], turn, roles=roles)
-        return state
+                yield state
 
-    def _ask(
+    def answer(
         self,
-        person: Person,
-        method: Method,
-        question: Question,
         adapter: Adapter | None,
         window: Sequence[Exchange],
-    ) -> Outcome:
+        text: str,
+        max_new_tokens: int | None = None,
+    ) -> Answered:
+        """Return the answer to `text`, as many exchanges of `window` in front of it as the model can hold.
+
+        Args:
+            max_new_tokens: where it is cut; None is what the settings say.
+        """
+        sampling = replace(self._sampling, max_new_tokens=max_new_tokens or self._sampling.max_new_tokens)
+        token_ids = prompt_ids(self._lm, window, text, self._lm.context_tokens)
         started = time.perf_counter()
-        token_ids = prompt_ids(self._lm, window, question.text, self._lm.context_tokens)
-        reply = "".join(stream(self._lm, token_ids, adapter, self._sampling))
-        return Outcome(person.id, method, question, reply, len(token_ids), time.perf_counter() - started)
+        pieces: list[str] = []
+        first: float | None = None
+        for piece in stream(self._lm, token_ids, adapter, sampling):
+            first = first or time.perf_counter() - started
+            pieces.append(piece)
+        seconds = time.perf_counter() - started
+        return Answered("".join(pieces), len(token_ids), first or seconds, seconds)
+
+
+def last(values: Iterable[T]) -> T:
+    """Return the last of at least one value."""
+    *_, value = values
+    return value

@@ -101,7 +101,7 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
     for page in entry_points(group=PAGES):
         page.load()(server, chat)
     # added last, so that nothing that a page brings along comes before it
-    server.add_middleware(Doorman, people=chat.people, hosts=hosts)
+    server.add_middleware(Doorman, people=chat.people, hosts=hosts, has_demo=chat.demo is not None)
     return server
 
 

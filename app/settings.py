@@ -63,6 +63,8 @@ class Settings(BaseSettings):
         "", description="names that browsers call the server by, with commas between; only with accounts"
     )
 
+    demo: bool = Field(True, description="whether anybody, without an account too, may try the demo at /demo")
+
     window_tokens: int = Field(256, ge=0, description="tokens of the running session that a prompt repeats")
     memory_roles: Literal["user", "both"] = Field("user", description="whose words count in the memory")
     max_message_chars: int = Field(20_000, ge=1)

@@ -35,6 +35,7 @@ _PAGE = Template("""<!doctype html>
   <button>$button</button>
   <p id="problem" role="alert"></p>
   <small>$hint</small>
+  $demo
 </form>
 <script>
   document.querySelector("form").addEventListener("submit", async (event) => {
@@ -56,11 +57,12 @@ _PAGE = Template("""<!doctype html>
 """)
 
 
-def login_page(is_closed: bool) -> str:
+def login_page(is_closed: bool, has_demo: bool) -> str:
     """Return the page as HTML.
 
     Args:
         is_closed: whether it takes a password to come in; otherwise the first one is offered to be set.
+        has_demo: whether the demo can be tried without coming in.
     """
     return _PAGE.substitute(
         title=escape(texts.TITLE),
@@ -70,5 +72,6 @@ def login_page(is_closed: bool) -> str:
         password_label=escape(texts.PASSWORD_LABEL if is_closed else texts.FIRST_PASSWORD_LABEL),
         autocomplete="current-password" if is_closed else "new-password",
         required="required" if is_closed else "",
+        demo=f'<a href="/demo/">{escape(texts.DEMO_LINK)}</a>' if has_demo else "",
         hint=escape(texts.LOGIN_HINT if is_closed else texts.OPEN_LOGIN_HINT),
     )

@@ -20,7 +20,7 @@ from app.doorman import signed_in
 from app.errors import NotFound, RemanenceError
 from app.forgetting import Selection
 from app.reply import Answer
-from ui import texts
+from ui import demo, texts
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
 from ui.messages import ENDINGS, Message, memory_text, message, pairs, plain, throttled
@@ -46,6 +46,7 @@ CSS = """
 """
 # On a narrow screen the side covers the page: it opens by itself on a wide one only.
 IS_WIDE = "window.innerWidth >= 768"
+DEMO_LINK = f"\n\n[{texts.DEMO_LINK}]({demo.PATH}/)"
 LOG_OUT = "() => fetch('/api/logout', {method: 'POST'}).then(() => location.assign('/login'))"
 LOG_OUT_EVERYWHERE = LOG_OUT.replace("/logout", "/logout/everywhere")
 
@@ -55,7 +56,10 @@ def mount(server: FastAPI, chat: Chat) -> None:
 
     @server.get("/login", response_class=HTMLResponse)
     def login() -> str:
-        return login_page(chat.people.is_closed())
+        return login_page(chat.people.is_closed(), has_demo=chat.demo is not None)
+
+    if chat.demo is not None:
+        demo.mount(server, chat.demo)
 
     server.add_middleware(OwnTabs)
     gr.mount_gradio_app(
@@ -109,7 +113,7 @@ class ChatPage:
                 with gr.Tab(texts.CHAT_TAB):
                     conversation = gr.Chatbot(
                         show_label=False,
-                        placeholder=texts.EMPTY_SESSION,
+                        placeholder=texts.EMPTY_SESSION + (DEMO_LINK if self._chat.demo else ""),
                         examples=[{"text": text} for text in texts.EXAMPLES],
                         buttons=["copy"],
                         editable="user",

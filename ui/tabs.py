@@ -34,9 +34,11 @@ class OwnTabs:
             return
         request = HTTPConnection(scope)
         person, tab = signed_in(request), _tab(request)
-        if person is not None and tab is not None:
-            owner = self._owners.setdefault(tab, person)
-            self._owners.move_to_end(tab)
+        if tab is not None:
+            # who is nobody known, a visitor of the demo, owns no tab and gets into nobody's
+            owner = self._owners.get(tab) if person is None else self._owners.setdefault(tab, person)
+            if owner is not None:
+                self._owners.move_to_end(tab)
             while len(self._owners) > MAX_TABS:
                 self._owners.popitem(last=False)
             if owner != person:

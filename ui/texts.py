@@ -150,3 +150,84 @@ IMPORT_TOO_LARGE = "The file is larger than {mib:,.0f} MiB, the most that this s
 IMPORTING = "The file is being sent and read."
 IMPORTED = "Taken in, messages: {turns}. Memory reads them now."
 UNREACHABLE = "The server could not be reached, or broke off; try again."
+
+# The demo.
+DEMO_TITLE = "Demo: what does it recall?"
+DEMO_LINK = "See what it recalls: the demo, no account needed"
+DEMO_NO_EVENT = "That is no event of the demo."
+DEMO_TOO_MUCH = "That is too much at once."
+DEMO_BACK = "To the chat"
+DEMO_INTRO = (
+    "Choose somebody, let the sessions be folded into a memory of fixed size, then ask. The same model answers"
+    " four times: with no memory, with the whole history in its prompt, with the messages that a search finds"
+    " in its prompt, and with the adapter made from the memory and none of the old messages."
+)
+DEMO_CAUTION = (
+    "**What to expect.** The model that ships is very small. Of five facts said in passing it recalls about"
+    " half, of more facts less; old messages in its prompt hardly help it at all. The sample people were made up"
+    " by the generator that the model was trained with, with values it never saw, and nobody chose them for"
+    " their scores. Wrong answers are shown as they come."
+)
+DEMO_WHO = "1. Whose sessions?"
+DEMO_PERSON = "Sample person {number} · {sessions} sessions · {turns} turns"
+DEMO_OWN = "A dialogue of your own"
+DEMO_DIALOGUE = "The dialogue, as JSON lines"
+DEMO_DIALOGUE_HINT = (
+    "A line for each session, a list of messages with role and content; or what `remanence import` and"
+    " `eval recall` read, MSC too. At most {bytes:,} bytes and {turns} turns. It is not stored."
+)
+DEMO_FILE = "Or take it from a file"
+DEMO_SAID = "What was said"
+DEMO_SESSION = "Session {number}"
+DEMO_PERSON_SAYS = "Person"
+DEMO_ASSISTANT_SAYS = "Assistant"
+DEMO_FOLD = "2. Fold the sessions into a memory"
+DEMO_FOLD_BUTTON = "Fold"
+DEMO_FOLD_COLUMNS = (
+    "Session",
+    "Turns read",
+    "Tokens read",
+    "Memory, bytes",
+    "Prompt with the whole history, tokens",
+)
+DEMO_FOLDING = "Reading: {turns} of {of} turns."
+DEMO_FOLDED = "All {turns} turns are in the memory. It is as large as after the first."
+DEMO_TOKENS_CHART = "Prompt tokens, by turns folded"
+DEMO_TIME_CHART = "Time to the first token (ms), by turns folded"
+DEMO_ASK = "3. Ask about it"
+DEMO_QUESTIONS = "Questions of this person"
+DEMO_QUESTION = "Your question"
+DEMO_ASK_BUTTON = "Ask"
+DEMO_PROBE = "What do you know about me?"
+DEMO_ASKING = "Asking."
+DEMO_SCORE = "4. Ask all questions, and count"
+DEMO_SCORE_BUTTON = "Ask all"
+DEMO_SCORED = (
+    "Right: the expected answer stands in the reply, case, punctuation and articles aside. To what was never"
+    " said, right is to say so."
+)
+DEMO_NO_QUESTIONS = "This dialogue brings no questions of its own."
+DEMO_METHODS = {
+    "none": ("No memory", "The model alone."),
+    "history": ("Whole history", "Everything said is in the prompt."),
+    "retrieval": (
+        "Retrieval",
+        "The {turns} turns that match best are in the prompt (BM25, SQLite full-text search).",
+    ),
+    "memory": ("Adapter", "The memory that read the sessions; no old message is in the prompt."),
+}
+DEMO_CUT = "Cut: not all of it fits into {tokens:,} tokens of prompt."
+DEMO_RIGHT = "Right"
+DEMO_WRONG = "Wrong"
+DEMO_EXPECTED_ANSWER = "Expected: {answer}"
+DEMO_EXPECTED_NONE = "It was never said."
+DEMO_NO_REPLY = "(no reply)"
+DEMO_COSTS = ("Prompt tokens", "First token", "In all", "Kept to answer so")
+DEMO_MS = "{ms:,.0f} ms"
+DEMO_BYTES = "{bytes:,} bytes"
+DEMO_SCORE_QUESTION = "Question"
+DEMO_EXPECTED = "Expected"
+DEMO_NEVER_SAID = "(never said)"
+DEMO_COUNTED = "Right of {n} answerable"
+DEMO_DECLINED = "Declined of {n} never said"
+DEMO_COUNT = "{right} ({share:.0%})"

@@ -220,8 +220,14 @@ class People:
         num_questions: int,
         num_retellings: int = 0,
         unknown: float = 0.15,
+        num_sessions: int | None = None,
     ) -> MadeUpPerson:
-        """Return a person of `num_facts` facts who asks questions, a share `unknown` of them unanswerable."""
+        """Return a person of `num_facts` facts who asks questions, a share `unknown` of them unanswerable.
+
+        Args:
+            num_sessions: over how many sessions the facts are dealt out, each of which begins with small
+                talk; None draws a number that fits the facts.
+        """
         style = Style.draw(rng)
         told: list[Told] = []
         facts: list[Fact] = []
@@ -241,7 +247,11 @@ class People:
         retellings = [
             self._retelling(rng, style, rng.choice(retold)) for _ in range(num_retellings if retold else 0)
         ]
-        return MadeUpPerson(self._sessions(rng, style, told), tuple(questions), tuple(retellings))
+        if num_sessions is None:
+            sessions = self._sessions(rng, style, told)
+        else:
+            sessions = self._dealt_sessions(rng, style, told, num_sessions)
+        return MadeUpPerson(sessions, tuple(questions), tuple(retellings))
 
     def _told(self, rng: random.Random, style: Style, others: Sequence[Fact]) -> Told:
         if not self.scenes or rng.random() >= SCENE_SHARE:
@@ -289,6 +299,14 @@ class People:
         for one in told:
             rng.choice(groups).append(one)
         return tuple(s for s in (self._session(rng, style, group) for group in groups) if s)
+
+    def _dealt_sessions(
+        self, rng: random.Random, style: Style, told: Sequence[Told], num_sessions: int
+    ) -> tuple[tuple[Exchange, ...], ...]:
+        return tuple(
+            (self._small(rng, style, PHRASES["greeting"]), *self._session(rng, style, told[i::num_sessions]))
+            for i in range(num_sessions)
+        )
 
     def _session(self, rng: random.Random, style: Style, told: Sequence[Told]) -> tuple[Exchange, ...]:
         chat_share = rng.choice([0.0, 0.2, 0.5, 1.0])
