@@ -41,11 +41,12 @@ OWN = "own"
 
 CSS = """
 .demo { max-width: 72rem; margin: 0 auto; }
-.demo table { width: 100%; border-collapse: collapse; }
+.demo table, .demo tr { width: 100%; border: 0; border-collapse: collapse; }
 .demo .scrolls { overflow-x: auto; }
 .demo th, .demo td { text-align: left; vertical-align: top; padding: .35rem .6rem; border: 0;
   border-bottom: 1px solid var(--border-color-primary); }
 .demo table p { margin: 0; }
+.demo td { min-width: 6rem; }
 .demo td.number, .demo th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .demo .cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); }
 .demo .card { border: 1px solid var(--border-color-primary); border-radius: .5rem; padding: .75rem; }
@@ -119,7 +120,6 @@ class DemoPage:
                     info=texts.DEMO_DIALOGUE_HINT.format(bytes=MAX_DIALOGUE_BYTES, turns=MAX_TURNS),
                     lines=6,
                     max_lines=12,
-                    max_length=MAX_DIALOGUE_BYTES,
                     elem_id="demo-dialogue",
                 )
                 gr.HTML(FILE_INPUT)
@@ -129,7 +129,7 @@ class DemoPage:
             fold = gr.Button(texts.DEMO_FOLD_BUTTON, variant="primary")
             folded = gr.Markdown(elem_id="demo-folded")
             steps = gr.HTML(elem_id="demo-steps")
-            with gr.Row():
+            with gr.Row(visible=False) as charts:
                 tokens_chart = _chart("prompt tokens", texts.DEMO_TOKENS_CHART)
                 time_chart = _chart("milliseconds", texts.DEMO_TIME_CHART)
             gr.Markdown(f"## {texts.DEMO_ASK}")
@@ -144,7 +144,7 @@ class DemoPage:
             table = gr.HTML(elem_id="demo-table")
 
             chosen = [who, dialogue]
-            results = [folded, steps, tokens_chart, time_chart, asked, answers, scored, table]
+            results = [folded, steps, charts, asked, answers, scored, table]
             who.input(self.choose, who, [own, said, questions, question, *results], show_progress="hidden")
             questions.input(None, questions, question, js="(text) => text")
             costly: dict[str, Any] = {
@@ -153,7 +153,10 @@ class DemoPage:
                 "show_progress": "minimal",
             }
             fold.click(
-                self.fold, chosen, [folded, said, questions, steps, tokens_chart, time_chart], **costly
+                self.fold,
+                chosen,
+                [folded, said, questions, steps, charts, tokens_chart, time_chart],
+                **costly,
             )
             gr.on([ask.click, question.submit], self.ask, [*chosen, question], [asked, answers], **costly)
             score.click(self.score, chosen, [scored, table], **costly)
@@ -181,18 +184,18 @@ class DemoPage:
         """Return what is known of somebody before anything was read, and no results."""
         sample = self._samples.get(who)
         person = sample or Person("", (), ())
-        nothing = ("", "", None, None, "", "", "", "")
+        nothing = ("", "", gr.Row(visible=False), "", "", "", "")
         return gr.Column(visible=sample is None), said_html(person), _offered(person), "", *nothing
 
     def fold(self, who: str, dialogue: str) -> Iterator[Update]:
         """Fold the sessions one by one, yielding how far it is, what was said, and what it costs."""
-        yield from _safely(self._fold(who, dialogue), num_others=5)
+        yield from _safely(self._fold(who, dialogue), num_others=6)
 
     def _fold(self, who: str, dialogue: str) -> Iterator[Update]:
         person = self._person(who, dialogue)
         num_turns = sum(map(len, person.sessions))
         progress = texts.DEMO_FOLDING.format(turns=0, of=num_turns)
-        yield progress, said_html(person), _offered(person), "", None, None
+        yield progress, said_html(person), _offered(person), "", *[gr.skip()] * 3
         probe = person.questions[0].text if person.questions else texts.DEMO_PROBE
         steps: list[Step] = []
         for step in self._demo.fold(person, probe):
@@ -201,7 +204,8 @@ class DemoPage:
                 continue
             line = texts.DEMO_FOLDED if step.turns == num_turns else texts.DEMO_FOLDING
             status = line.format(turns=step.turns, of=num_turns)
-            yield status, gr.skip(), gr.skip(), steps_html(steps), *_costs(steps)
+            shown = gr.Row(visible=True)
+            yield status, gr.skip(), gr.skip(), steps_html(steps), shown, *_costs(steps)
 
     def ask(self, who: str, dialogue: str, question: str) -> Iterator[Update]:
         """Ask the question by one method after the other, yielding the answers so far."""

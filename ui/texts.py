@@ -158,15 +158,15 @@ DEMO_NO_EVENT = "That is no event of the demo."
 DEMO_TOO_MUCH = "That is too much at once."
 DEMO_BACK = "To the chat"
 DEMO_INTRO = (
-    "Choose somebody, let the sessions be folded into a memory of fixed size, then ask. The same model answers"
-    " four times: with no memory, with the whole history in its prompt, with the messages that a search finds"
-    " in its prompt, and with the adapter made from the memory and none of the old messages."
+    "Choose somebody, let the sessions be folded into a memory of fixed size, then ask. The same model"
+    " answers four times: with no memory, with the whole history in its prompt, with the messages that a"
+    " search finds in its prompt, and with the adapter made from the memory and none of the old messages."
 )
 DEMO_CAUTION = (
     "**What to expect.** The model that ships is very small. Of five facts said in passing it recalls about"
-    " half, of more facts less; old messages in its prompt hardly help it at all. The sample people were made up"
-    " by the generator that the model was trained with, with values it never saw, and nobody chose them for"
-    " their scores. Wrong answers are shown as they come."
+    " half, of more facts less; old messages in its prompt hardly help it. The sample people were made"
+    " up by the generator that the model was trained with, with values it never saw, and nobody chose them"
+    " for their scores. Wrong answers are shown as they come."
 )
 DEMO_WHO = "1. Whose sessions?"
 DEMO_PERSON = "Sample person {number} · {sessions} sessions · {turns} turns"
@@ -188,11 +188,11 @@ DEMO_FOLD_COLUMNS = (
     "Turns read",
     "Tokens read",
     "Memory, bytes",
-    "Prompt with the whole history, tokens",
+    "Prompt with the history, tokens",
 )
 DEMO_FOLDING = "Reading: {turns} of {of} turns."
 DEMO_FOLDED = "All {turns} turns are in the memory. It is as large as after the first."
-DEMO_TOKENS_CHART = "Prompt tokens, by turns folded"
+DEMO_TOKENS_CHART = "Prompt tokens, by turns folded (no memory and adapter take the same)"
 DEMO_TIME_CHART = "Time to the first token (ms), by turns folded"
 DEMO_ASK = "3. Ask about it"
 DEMO_QUESTIONS = "Questions of this person"

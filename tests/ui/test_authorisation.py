@@ -125,6 +125,17 @@ GRADIO = {
     for methods, path in (line.split(" ") for line in GRADIO_ROUTES.split("\n") if line)
     for method in methods.split(",")
 }
+# The demo is an application of its own, of which this much is for anybody.
+DEMO = {"GET /demo"} | {route.replace(" /", " /demo/") for route in GRADIO}
+DEMO_OPEN = {
+    "GET /demo",
+    "GET /demo/",
+    "GET /demo/theme.css",
+    "GET /demo/static/{path:path}",
+    "GET /demo/assets/{path:path}",
+    "POST /demo/gradio_api/queue/join",
+    "GET /demo/gradio_api/queue/data",
+}
 
 
 def routes(found: list[BaseRoute], before: str = "") -> Iterator[str]:
@@ -175,8 +186,10 @@ def send(client: TestClient, route: str, **options: Any) -> Any:
 
 def test_every_route_is_in_a_table(server: FastAPI) -> None:
     """And every entry of a table is a route; what the doorman lets anybody do is what stands here."""
-    assert set(routes(server.routes)) == ANYBODY | PERSON | set(ADMIN) | GRADIO
+    assert set(routes(server.routes)) == ANYBODY | PERSON | set(ADMIN) | GRADIO | DEMO
     assert {" ".join(route) for route in OPEN_TO_ANYBODY} == ANYBODY
+    for route in DEMO_OPEN:
+        assert send(browser(server), route, json={}).status_code != 401, route
     assert {" ".join(route) for route in TOKEN_SCOPES} <= PERSON
 
 
@@ -208,7 +221,7 @@ def test_who_may_not_come_in_is_refused_at_every_route(
         (who, route, answer.status_code)
         for who, client in refused.items()
         for route in routes(server.routes)
-        if route not in ANYBODY and (answer := send(client, route, json={})).status_code != 401
+        if route not in ANYBODY | DEMO_OPEN and (answer := send(client, route, json={})).status_code != 401
     ]
     assert let_in == []
 
@@ -240,7 +253,8 @@ def test_a_token_opens_its_scopes_and_nothing_else(server: FastAPI, chat: Chat) 
         opened = {
             route
             for route in routes(server.routes)
-            if route not in ANYBODY and send(program, route, json={"text": "hello"}).status_code != 403
+            if route not in ANYBODY | DEMO_OPEN
+            and send(program, route, json={"text": "hello"}).status_code != 403
         }
         assert opened == {" ".join(route) for route, needed in TOKEN_SCOPES.items() if needed == scope}
     ada = browser(server, "Ada")
@@ -293,6 +307,16 @@ def test_the_events_of_a_tab_go_to_its_owner_only(server: FastAPI) -> None:
     assert bob.get("/gradio_api/queue/data?session_hash=tab1").status_code == 403
     assert bob.get("/gradio_api/heartbeat/tab1").status_code == 403
     assert bob.get("/gradio_api/queue/status?session_hash=tab2").status_code != 403
+
+
+def test_a_visitor_of_the_demo_gets_into_nobodys_tab(server: FastAPI) -> None:
+    """And owns none: who comes in later under its number is not kept out."""
+    visitor, ada = browser(server), browser(server, "Ada")
+    path = "/demo/gradio_api/queue/data?session_hash="
+    assert ada.get("/gradio_api/queue/status?session_hash=tab1").status_code != 403
+    assert visitor.get(f"{path}tab1").status_code == 403
+    assert visitor.get(f"{path}tab2").status_code == 404
+    assert ada.get("/gradio_api/queue/status?session_hash=tab2").status_code != 403
 
 
 def test_a_closed_server_is_called_by_its_public_names(server: FastAPI) -> None:
