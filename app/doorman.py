@@ -33,6 +33,8 @@ DEMO_ROUTES = frozenset(
         ("GET", "/demo"),
         ("GET", "/demo/"),
         ("GET", "/demo/theme.css"),
+        # browsers ask for it by themselves
+        ("GET", "/favicon.ico"),
         ("POST", "/demo/gradio_api/queue/join"),
         ("GET", "/demo/gradio_api/queue/data"),
     }

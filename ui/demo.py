@@ -89,8 +89,6 @@ def mount(server: FastAPI, demo: Demo) -> None:
         footer_links=[],
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=CSS,
-        # without it a browser asks for a picture that is not for visitors
-        head='<link rel="icon" href="data:,">',
     )
     server.add_middleware(DemoEvents)
 

@@ -191,8 +191,11 @@ DEMO_FOLD_COLUMNS = (
     "Prompt with the history, tokens",
 )
 DEMO_FOLDING = "Reading: {turns} of {of} turns."
-DEMO_FOLDED = "All {turns} turns are in the memory. It is as large as after the first."
-DEMO_TOKENS_CHART = "Prompt tokens, by turns folded (no memory and adapter take the same)"
+DEMO_FOLDED = (
+    "All {turns} turns are in the memory. It is as large as after the first, and a prompt for the adapter is as"
+    " long as one without memory."
+)
+DEMO_TOKENS_CHART = "Prompt tokens, by turns folded"
 DEMO_TIME_CHART = "Time to the first token (ms), by turns folded"
 DEMO_ASK = "3. Ask about it"
 DEMO_QUESTIONS = "Questions of this person"
