@@ -46,7 +46,7 @@ CSS = """
 .demo th, .demo td { text-align: left; vertical-align: top; padding: .35rem .6rem; border: 0;
   border-bottom: 1px solid var(--border-color-primary); }
 .demo table p { margin: 0; }
-.demo td { min-width: 6rem; }
+.demo td:not(.number) { min-width: 6rem; }
 .demo td.number, .demo th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .demo .cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); }
 .demo .card { border: 1px solid var(--border-color-primary); border-radius: .5rem; padding: .75rem; }

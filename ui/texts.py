@@ -188,15 +188,15 @@ DEMO_FOLD_COLUMNS = (
     "Turns read",
     "Tokens read",
     "Memory, bytes",
-    "Prompt with the history, tokens",
+    "Prompt with history, tokens",
 )
 DEMO_FOLDING = "Reading: {turns} of {of} turns."
 DEMO_FOLDED = (
-    "All {turns} turns are in the memory. It is as large as after the first, and a prompt for the adapter is as"
-    " long as one without memory."
+    "All {turns} turns are in the memory. It is as large as after the first, and a prompt for the adapter is"
+    " as long as one without memory."
 )
 DEMO_TOKENS_CHART = "Prompt tokens, by turns folded"
-DEMO_TIME_CHART = "Time to the first token (ms), by turns folded"
+DEMO_TIME_CHART = "First token (ms), by turns folded"
 DEMO_ASK = "3. Ask about it"
 DEMO_QUESTIONS = "Questions of this person"
 DEMO_QUESTION = "Your question"
@@ -211,8 +211,8 @@ DEMO_SCORED = (
 )
 DEMO_NO_QUESTIONS = "This dialogue brings no questions of its own."
 DEMO_METHODS = {
-    "none": ("No memory", "The model alone."),
-    "history": ("Whole history", "Everything said is in the prompt."),
+    "none": ("None", "No memory: the model alone."),
+    "history": ("History", "Everything said is in the prompt."),
     "retrieval": (
         "Retrieval",
         "The {turns} turns that match best are in the prompt (BM25, SQLite full-text search).",

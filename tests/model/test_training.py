@@ -117,6 +117,16 @@ def test_the_same_seed_makes_the_same_person(people: People) -> None:
     assert people.draw(random.Random(3), 6, 4) == people.draw(random.Random(3), 6, 4)
 
 
+def test_a_person_comes_in_as_many_sessions_as_asked_for(people: People) -> None:
+    """Each with something said in it, however little there is to tell; the facts are the same."""
+    person = people.draw(random.Random(3), 6, 4, num_sessions=5)
+    assert len(person.sessions) == 5
+    assert all(person.sessions)
+    said = " ".join(e.user for session in person.sessions for e in session).lower()
+    assert all(q.value is None or q.value.lower() in said for q in person.questions)
+    assert person.questions == people.draw(random.Random(3), 6, 4).questions
+
+
 def test_a_slip_never_touches_what_must_be_remembered() -> None:
     style = Style(lower=True, no_end=True, no_apostrophe=True, short_forms=True, slips=1.0)
     typed = style.typed(
