@@ -202,8 +202,14 @@ def _make_file(url: URL) -> None:
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver's own BEGIN is deferred and comes late: `_begin` does it instead.
     connection.isolation_level = None
+    # SQLite's own knows the letters of English only, and a search would miss Ä for ä.
+    connection.create_function("lower", 1, _lower, deterministic=True)
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:

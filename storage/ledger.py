@@ -42,6 +42,12 @@ class Ledger(Database):
             insert(tx, session, f"There is already a session named '{name}'.")
             return row(SessionRow, session)
 
+    def pin_session(self, user_id: int, session_id: int, is_pinned: bool) -> None:
+        """Say whether the session stands before the others; raises UnknownRow."""
+        with self._writing() as tx:
+            owner(tx, user_id)
+            own_session(tx, user_id, session_id).is_pinned = is_pinned
+
     def set_memory(self, user_id: int, on: bool) -> None:
         """Say whether memory is on for the person; raises UnknownRow."""
         with self._writing() as tx:

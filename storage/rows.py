@@ -113,12 +113,18 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One conversation of a person; its name is unique among the person's sessions."""
+    """One conversation of a person; its name is unique among the person's sessions.
+
+    Attributes:
+        source: the document whose passages are its turns; None for a conversation.
+    """
 
     id: int
     user_id: int
     name: str
     memory_on: bool
+    is_pinned: bool
+    source: str | None
     created_at: datetime
 
 
@@ -178,6 +184,7 @@ class NewSession:
         order: the place of each turn among those of all sessions that are stored with it; sessions without
             one come before the others, one after the other.
         in_memory: whether memory reads each turn; None is what the person's switch says.
+        source: the document whose passages are the turns; None for a conversation.
     """
 
     name: str
@@ -185,6 +192,8 @@ class NewSession:
     created_at: datetime | None = None
     order: Sequence[int] | None = None
     in_memory: Sequence[bool] | None = None
+    is_pinned: bool = False
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,18 @@ class Store(Accounts, Ledger, Leases, Readings):
         with self._reading() as tx:
             return [row(SessionRow, session) for session in tx.scalars(query)]
 
+    def search(self, user_id: int, text: str, limit: int) -> list[TurnRow]:
+        """Return the newest `limit` turns of the person in which either side said `text`, in capitals or not.
+
+        PostgreSQL knows the capitals of the locale that the database was made with.
+        """
+        said = Turn.user_text.icontains(text, autoescape=True) | Turn.reply_text.icontains(
+            text, autoescape=True
+        )
+        query = select(Turn).where(Turn.user_id == user_id, said).order_by(Turn.id.desc()).limit(limit)
+        with self._reading() as tx:
+            return [row(TurnRow, turn) for turn in tx.scalars(query)]
+
     def add_turn(
         self,
         user_id: int,
@@ -142,6 +154,7 @@ class Store(Accounts, Ledger, Leases, Readings):
             memory_on = owner(tx, user_id).memory_on
             for new in sessions:
                 session = add_session(tx, user_id, new.name, new.created_at)
+                session.is_pinned, session.source = new.is_pinned, new.source
                 order = new.order or [-1] * len(new.turns)
                 is_read = new.in_memory or [memory_on] * len(new.turns)
                 told = zip(order, new.turns, is_read, strict=True)

@@ -126,7 +126,7 @@ class User(Table):
 
 
 class Session(Table):
-    """One conversation of a person."""
+    """One conversation of a person, or a document that the person gave to be remembered."""
 
     __tablename__ = "sessions"
     __table_args__: Any = (
@@ -140,6 +140,9 @@ class Session(Table):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
     memory_on: Mapped[bool] = mapped_column(default=True, server_default=true())
+    is_pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # The document whose passages are its turns; None for a conversation.
+    source: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 

@@ -27,8 +27,11 @@ REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).w
 # Caches that a migration empties on purpose: what is in them is made again from the turns.
 EMPTIED = {"0002": {"states"}}
 
+# What refuses to be deleted.
+WRITTEN_ONCE = "audit"
+
 # What may not be just anything.
-ALLOWED = {"status": "'stopped'", "created_at": "'2026-01-02 03:04:05.000006'"}
+ALLOWED = {"status": "'stopped'", "role": "'admin'", "created_at": "'2026-01-02 03:04:05.000006'"}
 NUM_ROWS = 4
 
 
@@ -97,12 +100,13 @@ def test_every_row_of_an_earlier_schema_is_found_again(
                 statement = f"INSERT INTO {table.name} ({names}) VALUES ({values})"
                 # a colon would begin a parameter
                 connection.execute(sqlalchemy.text(statement.replace(":", "\\:")))
-        for table in reversed(tables):
+        deleted = [table for table in reversed(tables) if table.name != WRITTEN_ONCE]
+        for table in deleted:
             first = next(iter(table.primary_key.columns)).name
             connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {first} > {kept}")
         columns = {table.name: [column.name for column in table.columns] for table in tables}
         expected = rows(connection, columns)
-        assert all(len(found) == kept for found in expected.values())
+        assert all(len(expected[table.name]) == kept for table in deleted)
     engine.dispose()
     later = REVISIONS[: REVISIONS.index(revision)]
     for emptied in set().union(*(EMPTIED.get(step, set()) for step in later)):
@@ -115,7 +119,7 @@ def test_every_row_of_an_earlier_schema_is_found_again(
         assert (user.id, turn.session_id, turn.id) == (NUM_ROWS + 1,) * 3
     engine = open_engine(url)
     with engine.begin() as connection:
-        for table in reversed(tables):
+        for table in deleted:
             if "id" in table.columns:
                 connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE id > {NUM_ROWS}")
         assert rows(connection, columns) == expected
