@@ -16,9 +16,11 @@ import torch
 
 from app.accounts import People
 from app.demo import Demo
+from app.documents import read_document
 from app.errors import BadRequest, NotFound, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
 from app.formats import Conversation
+from app.history import History
 from app.inspection import (
     QUESTIONS,
     Contribution,
@@ -45,6 +47,9 @@ from storage.transactions import is_name
 
 log = logging.getLogger(__name__)
 
+# Sessions that a search finds.
+MAX_HITS = 50
+
 
 class Archive:
     """What people said, in a store, and the memories that a model and its generator made of it.
@@ -61,6 +66,7 @@ class Archive:
         self._lm = lm
         self._settings = settings
         self._recollector = Recollector(store, lm, generator, settings.memory_roles)
+        self._history = History(store, lm)
         self._sampling = Sampling(
             temperature=settings.temperature, top_p=settings.top_p, max_new_tokens=settings.max_new_tokens
         )
@@ -79,8 +85,8 @@ class Archive:
 
     @translated()
     def sessions(self, user: str) -> list[SessionRow]:
-        """Return the person's sessions, newest first; raises NotFound."""
-        return self._store.sessions(self._person(user).id)
+        """Return the person's sessions, pinned ones first, then the newest first; raises NotFound."""
+        return sorted(self._store.sessions(self._person(user).id), key=lambda session: not session.is_pinned)
 
     @translated()
     def turns(self, user: str, session: int) -> list[TurnRow]:
@@ -88,6 +94,24 @@ class Archive:
         person = self._person(user)
         found = self._session(person, session)
         return [] if found is None else self._store.session_turns(person.id, found.id)
+
+    @translated()
+    def search(self, user: str, text: str) -> list[TurnRow]:
+        """Return, of each of the person's newest sessions with `text` in it, the last turn with it.
+
+        Raises:
+            NotFound: no such person.
+        """
+        return self._store.search(self._person(user).id, text, MAX_HITS)
+
+    @translated()
+    def history_tokens(self, user: str, turn: TurnRow) -> int:
+        """Return how long the prompt of `turn` would be if it repeated all that was said before it.
+
+        See `History` for what that is.
+        """
+        message = prompt_ids(self._lm, [], turn.user_text, 0)
+        return self._history.tokens_before(self._person(user), turn) + len(message)
 
     @translated()
     def memory(self, user: str) -> MemoryFigures:
@@ -133,8 +157,49 @@ class Archive:
             name = _imported_name(told, taken)
             taken.add(name)
             texts = [(e.user, e.assistant) for e in told.exchanges]
-            new.append(NewSession(name, texts, told.created_at, told.order, told.in_memory))
+            new.append(
+                NewSession(
+                    name,
+                    texts,
+                    told.created_at,
+                    told.order,
+                    told.in_memory,
+                    told.is_pinned,
+                    told.source,
+                )
+            )
         return self._store.add_sessions(person.id, new)
+
+    @property
+    def max_document_bytes(self) -> int:
+        """How large a document may be."""
+        return self._settings.max_document_bytes
+
+    @translated()
+    def add_document(self, user: str, name: str, content: bytes) -> SessionRow:
+        """Return the session whose turns are the passages of a document, which memory reads from now on.
+
+        Args:
+            name: the file's, with its ending.
+            content: the file.
+
+        Raises:
+            NotFound: no such person.
+            BadRequest: memory is off, or the file is none that can be read.
+            TooLong: it is larger than the settings allow.
+            Refused: the person's account is disabled, or its quota would not hold it.
+        """
+        person = self._person(user)
+        self.people.require_enabled(person.name)
+        if not person.memory_on:
+            raise BadRequest("Memory is off, so no document would be remembered.")
+        limits = self._settings
+        document = read_document(name, content, limits.max_document_bytes, limits.max_document_chars)
+        passages = [exchange.user for exchange in document.exchanges]
+        self.people.require_room(person.name, "".join(passages), new_turns=len(passages))
+        self.import_sessions(person.name, [document])
+        self._read_later(person)
+        return next(s for s in self._store.sessions(person.id) if s.source == document.source)
 
     @translated()
     def export(self, user: str, file: Path) -> dict[str, Any]:
@@ -233,6 +298,11 @@ class Archive:
     def rename_session(self, user: str, session: int, name: str) -> SessionRow:
         """Return the session under its new name; raises NotFound and BadRequest."""
         return self._store.rename_session(self._person(user).id, session, name)
+
+    @translated()
+    def pin_session(self, user: str, session: int, is_pinned: bool) -> None:
+        """Let the session stand before the others, or no longer; raises NotFound."""
+        self._store.pin_session(self._person(user).id, session, is_pinned)
 
     @translated()
     def branch(self, user: str, turn: int) -> SessionRow:

@@ -9,6 +9,7 @@ The steps stand numbered in `Chat._turn`. From outside a person is a name, and a
 name among that person's own, or None for a new one. Errors of the packages below leave as `RemanenceError`.
 """
 
+import logging
 import threading
 import time
 from collections import abc
@@ -17,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from app.archive import Archive
-from app.errors import MemoryDamaged, NotFound, translated
+from app.errors import BadRequest, MemoryDamaged, NotFound, ReplyFailed, translated
 from app.recollection import MemoryFigures, exchange_of
 from app.reply import Answer, Reply
 from app.transcript import check_message, session_name
@@ -25,6 +26,8 @@ from model.conversation import Exchange, prompt_ids
 from model.generation import stream
 from storage.rows import NameTaken, SessionRow, TurnRow, UserRow
 from storage.tables import Status
+
+log = logging.getLogger(__name__)
 
 # Turns of the running session that are fetched for a prompt, which repeats those that fit.
 WINDOW_TURNS = 32
@@ -78,10 +81,11 @@ class Chat(Archive):
 
         Raises:
             NotFound: no such person, or no such session among the person's own.
-            BadRequest: empty or impossible text, or a bad name.
+            BadRequest: empty or impossible text, a bad name, or a session that is a document.
             TooLong: more than `max_message_chars` characters.
             Refused: the person's account is disabled, or its quota is used up.
             MemoryDamaged: while iterated: the saved memory is not what was saved; nothing is stored then.
+            ReplyFailed: while iterated: the model failed; the turn is stored as failed.
         """
         person = self._person(user)
         check_message(text, self._settings.max_message_chars)
@@ -89,6 +93,8 @@ class Chat(Archive):
         if temporary is None:
             self.people.require_room(person.name, text, new_turns=1 if instead_of is None else 0)
         where = self._session(person, session)
+        if where is not None and where.source is not None:
+            raise BadRequest(f"'{where.name}' is a document; ask about it in a chat.")
         if instead_of is not None and (where is None or not self._is_in(where, instead_of)):
             raise NotFound(f"The session has no turn number {instead_of}.")
         said = Said(
@@ -108,6 +114,7 @@ class Chat(Archive):
         started = time.perf_counter()
         shown: list[str] = []
         status: Status = "failed"
+        failure: Exception | None = None
         recollection = adapter = None
         with translated():
             # 1. memory has read everything said before, also what a crash or the turn just before left unread
@@ -126,11 +133,16 @@ class Chat(Archive):
             except GeneratorExit:
                 # closed early: keep what was shown
                 status = "stopped"
+            except Exception as error:
+                failure = error
             finally:
                 # 4. the turn becomes true, also where the reply failed
                 seconds = time.perf_counter() - started
                 text = "".join(shown)
                 turn = self._store_turn(said, text, status) if temporary is None else None
+        if failure is not None:
+            log.error("a reply failed", exc_info=failure)
+            raise ReplyFailed(turn.session_id if turn else None) from failure
         # 5. memory reads it, after the reply
         if said.in_memory:
             self._read_later(said.person)

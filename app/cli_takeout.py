@@ -64,7 +64,8 @@ def import_file(
     file: Annotated[
         Path,
         typer.Argument(
-            help="An export, sessions as JSONL, lists of messages, ChatGPT's conversations.json, or MSC."
+            help="An export, sessions as JSONL, lists of messages, ChatGPT's conversations.json, MSC,"
+            " or a document (.txt, .md, .pdf)."
         ),
     ],
     user: User,
@@ -74,11 +75,16 @@ def import_file(
     generator: GeneratorName = None,
 ) -> None:
     """Let a person have said what stands in FILE, in any known format: all of it or nothing."""
-    from app.takeout import read_file
+    from app.documents import is_document, open_document
+    from app.takeout import Contents, read_file
     from app.wiring import open_chat
 
     settings = settings_in_force(data=data, model=model, generator=generator)
-    contents = read_file(file, settings.max_import_bytes, settings.max_message_chars)
+    if is_document(file.name):
+        document = open_document(file, settings.max_document_bytes, settings.max_document_chars)
+        contents = Contents([document])
+    else:
+        contents = read_file(file, settings.max_import_bytes, settings.max_message_chars)
     with open_chat(settings) as chat:
         person = chat.welcome(user)
         is_new = chat.count_turns(person.name) == 0

@@ -8,6 +8,7 @@
     │   │   ├── NotLoggedIn     a password, cookie or token that lets nobody in       HTTP 401
     │   │   └── TooManyTries    logging in failed too often                           HTTP 429
     │   └── SettingsError   a setting that is unknown or has a bad value
+    ├── ReplyFailed         a reply that broke off, and can be tried again            HTTP 500
     └── Unavailable         a database, model or generator that cannot be used now    HTTP 503
         └── MemoryDamaged   a saved memory that cannot be trusted
 
@@ -65,6 +66,20 @@ class TooManyTries(Refused):
 
 class SettingsError(BadRequest):
     """A setting is unknown or has a bad value; the message names it."""
+
+
+class ReplyFailed(RemanenceError):
+    """The model failed within a reply, which is a defect and stands in the log; the message is not lost.
+
+    Attributes:
+        session_id: the session in which the turn is stored as failed; None in a temporary chat.
+    """
+
+    exit_code = 1
+
+    def __init__(self, session_id: int | None) -> None:
+        super().__init__("The reply broke off, and the log in the data folder says why; try again.")
+        self.session_id = session_id
 
 
 class Unavailable(RemanenceError):

@@ -53,6 +53,7 @@ class Conversation:
         order: the place of each exchange among those of all conversations of its file; None is after each
             other.
         in_memory: whether memory reads each exchange; None is what the person's switch says.
+        source: the document whose passages are the exchanges; None for a conversation.
     """
 
     exchanges: tuple[Exchange, ...]
@@ -60,6 +61,8 @@ class Conversation:
     created_at: datetime | None = None
     order: tuple[int, ...] | None = None
     in_memory: tuple[bool, ...] | None = None
+    is_pinned: bool = False
+    source: str | None = None
 
 
 def read_conversations(
@@ -239,14 +242,25 @@ def _of_object(where: str, value: Mapping[str, Any], said: tuple[Exchange, ...])
         or not all(type(is_read) is bool for is_read in in_memory)
     ):
         raise BadRequest(f'{where}: "in_memory" is true or false for each turn, got {shown(in_memory)}.')
-    is_read = None if in_memory is None else tuple(in_memory)
-    if order is None:
-        return Conversation(said, name, _moment(where, value.get("created_at")), in_memory=is_read)
-    if not isinstance(order, list) or not all(type(place) is int for place in order):
-        raise BadRequest(f'{where}: "order" is a list of whole numbers, got {shown(order)}.')
-    if len(order) != len(said) or order != sorted(set(order)) or min(order, default=0) < 0:
-        raise BadRequest(f'{where}: "order" has a number for each turn, growing from 0 or more.')
-    return Conversation(said, name, _moment(where, value.get("created_at")), tuple(order), is_read)
+    if order is not None:
+        if not isinstance(order, list) or not all(type(place) is int for place in order):
+            raise BadRequest(f'{where}: "order" is a list of whole numbers, got {shown(order)}.')
+        if len(order) != len(said) or order != sorted(set(order)) or min(order, default=0) < 0:
+            raise BadRequest(f'{where}: "order" has a number for each turn, growing from 0 or more.')
+    is_pinned, source = value.get("is_pinned", False), value.get("source")
+    if not isinstance(is_pinned, bool):
+        raise BadRequest(f'{where}: "is_pinned" is true or false, got {shown(is_pinned)}.')
+    if not isinstance(source, str | None):
+        raise BadRequest(f'{where}: "source" is a text, got {shown(source)}.')
+    return Conversation(
+        said,
+        name,
+        _moment(where, value.get("created_at")),
+        None if order is None else tuple(order),
+        None if in_memory is None else tuple(in_memory),
+        is_pinned,
+        source,
+    )
 
 
 def _moment(where: str, value: Any) -> datetime | None:

@@ -8,6 +8,7 @@
 | POST /api/logout/everywhere | a person | makes every cookie of the person worthless |
 | POST /api/password | a person | `{"old", "new"}`: another password; ends every login and token |
 | POST /api/ask | a person, scope chat | `{"text", "session"?, "memory"?}`: as `remanence ask --json` |
+| POST /api/documents?name=FILE | a person | the file itself, to be remembered: `{"session"}` |
 | GET /api/memory | a person, scope memory | how much memory has read |
 
 Routes for admins are in `app.admin`, those of files that a person takes along or brings in
@@ -25,6 +26,7 @@ from typing import Annotated, Literal
 
 import uvicorn
 from fastapi import Cookie, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
@@ -91,6 +93,12 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
             pass
         return reply.result.summary()
 
+    @server.post("/api/documents")
+    async def document(name: str, request: Request) -> dict[str, int]:
+        content = await _body(request, chat.max_document_bytes)
+        person = account_of(request).name
+        return {"session": (await run_in_threadpool(chat.add_document, person, name, content)).id}
+
     @server.get("/api/memory")
     def memory(request: Request) -> dict[str, object]:
         name = account_of(request).name
@@ -137,6 +145,16 @@ def _add_login_routes(server: FastAPI, chat: Chat) -> None:
     def password(body: NewPassword, request: Request) -> dict[str, str]:
         people.change_own_password(account_of(request).name, body.old, body.new, _address(request))
         return {"status": "ok"}
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """Return what was sent, in memory only; of more than `max_bytes` as much as shows that it is too much."""
+    content = bytearray()
+    # all of it is received: a browser that is cut off in sending hears no answer
+    async for portion in request.stream():
+        if len(content) <= max_bytes:
+            content += portion
+    return bytes(content)
 
 
 def _address(request: Request) -> str:

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     memory_roles: Literal["user", "both"] = Field("user", description="whose words count in the memory")
     max_message_chars: int = Field(20_000, ge=1)
     max_import_bytes: int = Field(64 * 2**20, ge=1, description="how large a file to import may be, unpacked")
+    max_document_bytes: int = Field(
+        16 * 2**20, ge=1, description="how large a document to remember may be, as a file"
+    )
+    max_document_chars: int = Field(200_000, ge=1, description="how much text may be in it")
     max_new_tokens: int = Field(128, ge=1)
     temperature: float = Field(
         0.0, ge=0.0, allow_inf_nan=False, description="0 always takes the likeliest token"

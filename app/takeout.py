@@ -1,7 +1,8 @@
 """All that is kept of a person as one zip, and back: what `remanence export` writes and `import` reads.
 
     manifest.json                   who, when, what made the memory; size and SHA-256 of each other member
-    sessions.jsonl                  a session a line: {"name", "created_at", "order", "in_memory", "messages"}
+    sessions.jsonl                  a session a line: {"name", "created_at", "is_pinned", "source", "order",
+                                    "in_memory", "messages"}
     state.safetensors               the memory
     lora/adapter_config.json        the adapter, for peft and vLLM; absent where the memory is empty
     lora/adapter_model.safetensors
@@ -171,6 +172,8 @@ def _session_lines(store: Store, person: UserRow, turns: list[TurnRow]) -> Itera
         line = {
             "name": session.name,
             "created_at": session.created_at.isoformat(),
+            "is_pinned": session.is_pinned,
+            "source": session.source,
             "order": [place for place, _ in said[session.id]],
             "in_memory": [session.memory_on and turn.in_memory for _, turn in said[session.id]],
             "messages": [message for _, turn in said[session.id] for message in exchange_of(turn).messages],

@@ -52,6 +52,13 @@ def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_
     return best[-room:]
 
 
+def count_tokens(lm: BaseModel, exchanges: Sequence[Exchange]) -> int:
+    """Return how many tokens finished exchanges take in a prompt, each as it stands after another one."""
+    other = Exchange("0", "0")
+    before, *told = _ids_of_each(lm, [([other], None), *(([other, e], None) for e in exchanges)])
+    return sum(len(ids) - len(before) for ids in told)
+
+
 def message_ids(lm: BaseModel, window: Sequence[Exchange], text: str) -> tuple[list[int], list[int]]:
     """Return the tokens before a message of the person, of as much of `window` as fits, and the message's."""
     for start in range(len(window) + 1):

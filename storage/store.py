@@ -89,16 +89,19 @@ class Store(Accounts, Ledger, Leases, Readings):
             return [row(SessionRow, session) for session in tx.scalars(query)]
 
     def search(self, user_id: int, text: str, limit: int) -> list[TurnRow]:
-        """Return the newest `limit` turns of the person in which either side said `text`, in capitals or not.
+        """Return, of each of the newest `limit` sessions of the person in which either side said `text`, in
+        capitals or not, the last turn with it; the newest first.
 
         PostgreSQL knows the capitals of the locale that the database was made with.
         """
         said = Turn.user_text.icontains(text, autoescape=True) | Turn.reply_text.icontains(
             text, autoescape=True
         )
-        query = select(Turn).where(Turn.user_id == user_id, said).order_by(Turn.id.desc()).limit(limit)
+        last = func.max(Turn.id)
+        ids = select(last).where(Turn.user_id == user_id, said).group_by(Turn.session_id)
+        query = select(Turn).where(Turn.id.in_(ids.order_by(last.desc()).limit(limit)))
         with self._reading() as tx:
-            return [row(TurnRow, turn) for turn in tx.scalars(query)]
+            return [row(TurnRow, turn) for turn in tx.scalars(query.order_by(Turn.id.desc()))]
 
     def add_turn(
         self,

@@ -9,7 +9,7 @@ import pytest
 
 import app.chat
 from app.chat import Chat
-from app.errors import BadRequest, NotFound, TooLong
+from app.errors import BadRequest, NotFound, ReplyFailed, TooLong
 from app.formats import Conversation
 from app.recollection import OnTurn, Recollection, Recollector
 from app.settings import Settings
@@ -217,7 +217,7 @@ def test_a_reply_that_nobody_reads_on_blocks_nobody(chat: Chat) -> None:
 
 
 def test_a_reply_that_fails_is_kept_as_failed_and_not_read(
-    chat: Chat, monkeypatch: pytest.MonkeyPatch
+    chat: Chat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the model fails nothing said is lost; said again in its place, it counts once."""
 
@@ -227,9 +227,11 @@ def test_a_reply_that_fails_is_kept_as_failed_and_not_read(
 
     with monkeypatch.context() as patch:
         patch.setattr(app.chat, "stream", failing)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ReplyFailed, match="try again") as raised:
             say(chat, "Ada", ADA[0])
     [session] = chat.sessions("Ada")
+    assert raised.value.session_id == session.id
+    assert "out of memory" in caplog.text
     [failed] = chat.turns("Ada", session.id)
     assert (failed.user_text, failed.reply_text, failed.status) == (ADA[0], "My", "failed")
     assert chat.settle("Ada").turns == 0

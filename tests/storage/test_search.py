@@ -51,9 +51,15 @@ def test_capitals_are_known_in_every_language(store: Store, ada: int, kind: str)
     assert [turn.user_text for turn in store.search(ada, "ÄRGER", limit=10)] == ["I like Ärger."]
 
 
-def test_a_search_returns_the_newest_only(store: Store, ada: int) -> None:
+def test_a_search_returns_the_last_turn_of_the_newest_sessions(store: Store, ada: int) -> None:
     """As many as are asked for."""
-    assert [turn.user_text for turn in store.search(ada, "a", limit=2)] == ["PARROT", "a/b and a\\b"]
+    for name in ("second", "third"):
+        store.add_sessions(ada, [NewSession(name, [(f"parrot {name} {n}", "") for n in range(3)])])
+    assert [turn.user_text for turn in store.search(ada, "a", limit=2)] == [
+        "parrot third 2",
+        "parrot second 2",
+    ]
+    assert [turn.user_text for turn in store.search(ada, "parrot", limit=9)][2:] == ["PARROT"]
 
 
 def test_a_session_is_pinned_and_let_go_by_its_owner(store: Store, ada: int) -> None:

@@ -31,6 +31,7 @@ PERSON = {
     "POST /api/logout/everywhere",
     "POST /api/password",
     "POST /api/ask",
+    "POST /api/documents",
     "GET /api/memory",
     "GET /api/export",
     "POST /api/import",
