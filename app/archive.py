@@ -33,6 +33,7 @@ from app.inspection import (
     overview,
 )
 from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
+from app.search import Hit, excerpt
 from app.settings import Settings
 from app.takeout import pack_takeout, read_open, write_takeout
 from app.transcript import check_message, session_name
@@ -96,13 +97,13 @@ class Archive:
         return [] if found is None else self._store.session_turns(person.id, found.id)
 
     @translated()
-    def search(self, user: str, text: str) -> list[TurnRow]:
-        """Return, of each of the person's newest sessions with `text` in it, the last turn with it.
-
-        Raises:
-            NotFound: no such person.
-        """
-        return self._store.search(self._person(user).id, text, MAX_HITS)
+    def search(self, user: str, text: str) -> list[Hit]:
+        """Return the newest of the person's sessions in which `text` was said; raises NotFound."""
+        person = self._person(user)
+        sessions = {session.id: session for session in self._store.sessions(person.id)}
+        turns = self._store.search(person.id, text, MAX_HITS)
+        # a session may have begun or gone in between
+        return [Hit(sessions[t.session_id], excerpt(t, text)) for t in turns if t.session_id in sessions]
 
     @translated()
     def history_tokens(self, user: str, turn: TurnRow) -> int:
@@ -169,6 +170,12 @@ class Archive:
                 )
             )
         return self._store.add_sessions(person.id, new)
+
+    @translated()
+    def is_document(self, user: str, session: int) -> bool:
+        """Return whether one of the person's own sessions is a document; raises NotFound."""
+        found = self._session(self._person(user), session)
+        return found is not None and found.source is not None
 
     @property
     def max_document_bytes(self) -> int:

@@ -1,14 +1,11 @@
-"""The chat page: sessions at the side, the conversation, a line about the memory, and the memory itself.
+"""The chat page: the side, the conversation, a line about the memory, and the memory itself.
 
 Everything is looked up for the person whom the cookie names (`request.username`), at every event: what the
 browser sends along is a session's number, the place of a message and a text, and `Chat` finds nothing but
 that person's own. Gradio keeps no conversation; that of a temporary chat stays in the browser.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from threading import Event
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -17,30 +14,33 @@ from fastapi.responses import HTMLResponse
 
 from app.chat import Chat
 from app.doorman import signed_in
-from app.errors import NotFound, RemanenceError
+from app.errors import RemanenceError
 from app.forgetting import Selection
-from app.reply import Answer
 from ui import demo, texts
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
-from ui.messages import ENDINGS, Message, memory_text, message, pairs, plain, throttled
+from ui.messages import Message, first_shown, memory_text, said_in
+from ui.replies import LAST, Replies, ready
+from ui.sidebar import CSS as SIDE_CSS
+from ui.sidebar import SEND_DOCUMENT, Parts, Side
 from ui.tabs import OwnTabs
 from ui.visitor import user_of
-
-log = logging.getLogger(__name__)
 
 # Replies in the making at once, over everybody; the model serves them in turn, a token each.
 MAX_REPLIES = 16
 
 CSS = """
 #memory-line { font-size: .8rem; opacity: .65; min-height: 1.4em; }
-#sessions .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 60vh; overflow-y: auto; }
-#sessions label { width: 100%; }
-#sessions label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 /* words stay whole on a narrow screen */
 .memory-table th, .memory-table td { padding: .35rem .45rem; }
 .memory-table th { white-space: nowrap; }
 .memory-table td { overflow-wrap: anywhere; }
+/* whatever HTML and characters a message holds, it draws and turns nothing beyond itself */
+#conversation .message .message { contain: content; unicode-bidi: isolate; overflow-wrap: anywhere; }
+#conversation .message form { display: none; }
+/* "Branch" stands beside the other buttons of a reply, for the keyboard too, not behind a flag */
+#conversation .extra-feedback > :first-child { display: none; }
+#conversation .extra-feedback-options { display: flex; position: static; padding: 0; }
 /* it would empty the view and forget nothing */
 #conversation button[title="Clear"], #conversation button[aria-label="Clear"] { display: none; }
 """
@@ -49,6 +49,14 @@ IS_WIDE = "window.innerWidth >= 768"
 DEMO_LINK = f"\n\n[{texts.DEMO_LINK}]({demo.PATH}/)"
 LOG_OUT = "() => fetch('/api/logout', {method: 'POST'}).then(() => location.assign('/login'))"
 LOG_OUT_EVERYWHERE = LOG_OUT.replace("/logout", "/logout/everywhere")
+# The server knows what was said; only that of a temporary chat has to be sent along.
+SAID = "(text, session, temporary, said, first) => [text, session, temporary, temporary ? said : [], first]"
+# Gradio tells of one press of such a button twice.
+ONCE = """(session, first) => {
+  const isAgain = Date.now() - (window.branchedAt ?? 0) < 500;
+  window.branchedAt = Date.now();
+  return [isAgain ? null : session, first];
+}"""
 
 
 def mount(server: FastAPI, chat: Chat) -> None:
@@ -76,8 +84,19 @@ def mount(server: FastAPI, chat: Chat) -> None:
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
             block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"
         ),
-        css=CSS,
+        css=CSS + SIDE_CSS,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The components of the conversation; `first` is the number of the first turn that is shown."""
+
+    box: gr.Textbox
+    conversation: gr.Chatbot
+    memory_line: gr.Markdown
+    earlier: gr.Button
+    first: gr.Number
 
 
 class ChatPage:
@@ -85,38 +104,25 @@ class ChatPage:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
-        # by person and browser tab: set to stop the reply that is being made there
-        self._stops: dict[tuple[str, str], Event] = {}
+        self.side = Side(chat)
+        self.replies = Replies(chat, self.side)
 
     def build(self) -> gr.Blocks:
         """Return the page."""
         page: gr.Blocks
         with gr.Blocks(title=texts.TITLE, analytics_enabled=False, fill_height=True) as page:
             wide = gr.Checkbox(visible=False)
-            with gr.Sidebar(width=280, open=False) as side:
-                gr.Markdown(f"## {texts.TITLE}")
-                name = gr.Markdown()
-                new = gr.Button(texts.NEW_SESSION, variant="primary")
-                temporary = gr.Checkbox(label=texts.TEMPORARY, info=texts.TEMPORARY_HINT)
-                sessions = gr.Radio(label=texts.SESSIONS, elem_id="sessions", type="value")
-                with gr.Accordion(texts.THIS_SESSION, open=False):
-                    title = gr.Textbox(label=texts.RENAME, max_length=64, submit_btn=texts.RENAME_BUTTON)
-                    remembered = gr.Checkbox(label=texts.SESSION_MEMORY, value=True)
-                    remove = gr.Button(texts.DELETE_SESSION, size="sm")
-                    with gr.Group(visible=False) as sure:
-                        gr.Markdown(texts.DELETE_SESSION_SURE)
-                        removed = gr.Button(texts.DELETE_FOR_GOOD, variant="stop", size="sm")
-                        kept = gr.Button(texts.KEEP, size="sm")
-                leave = gr.Button(texts.LOG_OUT, size="sm")
-                leave_everywhere = gr.Button(texts.LOG_OUT_EVERYWHERE, size="sm")
+            at_side = self.side.build()
             with gr.Tabs():
                 with gr.Tab(texts.CHAT_TAB):
+                    earlier = gr.Button(texts.EARLIER, size="sm", visible=False)
                     conversation = gr.Chatbot(
                         show_label=False,
                         placeholder=texts.EMPTY_SESSION + (DEMO_LINK if self._chat.demo else ""),
                         examples=[{"text": text} for text in texts.EXAMPLES],
                         buttons=["copy"],
                         editable="user",
+                        feedback_options=[texts.BRANCH],
                         scale=1,
                         height="60vh",
                         elem_id="conversation",
@@ -124,6 +130,7 @@ class ChatPage:
                     memory_line = gr.Markdown(elem_id="memory-line")
                     box = gr.Textbox(
                         placeholder=texts.PLACEHOLDER,
+                        label=texts.PLACEHOLDER,
                         show_label=False,
                         submit_btn=True,
                         autofocus=True,
@@ -133,48 +140,69 @@ class ChatPage:
                 with gr.Tab(texts.MEMORY_TAB) as memory_tab:
                     memory = MemoryView(self._chat)
                     changes = memory.build(memory_tab)
-            page.load(self.arrive, wide, [side, name, sessions, memory_line], js=f"() => {IS_WIDE}")
-            shown = [box, sessions, conversation, memory_line]
-            # one at a time: sending, saying again and editing all change the same conversation
-            answering: dict[str, Any] = {
-                "concurrency_limit": MAX_REPLIES,
-                "concurrency_id": "answers",
-                "show_progress": "hidden",
-            }
-            replies: list[Any] = [
-                box.submit(self.say, [box, sessions, temporary, conversation], shown, **answering),
-                conversation.example_select(self.example, [sessions, temporary], shown, **answering),
-                conversation.retry(self.retry, sessions, shown, **answering),
-                conversation.edit(self.edit, sessions, shown, **answering),
-            ]
-            conversation.undo(self.undo, sessions, shown)
-            box.stop(self.stop, None, None, queue=False)
-            # who leaves a session while it answers has stopped the reply
-            for begin in (new.click, temporary.input):
-                begin(
-                    self.begin_session,
-                    wide,
-                    [side, sessions, conversation, box],
-                    js=f"() => {IS_WIDE}",
-                    cancels=replies,
-                )
-            sessions.input(
+            first = gr.Number(0, precision=0, visible=False)
+            self._wire(at_side, Shown(box, conversation, memory_line, earlier, first), wide)
+            for changed in changes:
+                changed.then(self.refresh, [at_side.sessions, first], [at_side.sessions, conversation])
+            page.load(
+                self.arrive,
+                wide,
+                [at_side.side, at_side.name, at_side.sessions, memory_line],
+                js=f"() => {IS_WIDE}",
+            )
+        return page
+
+    def _wire(self, at_side: Parts, at: Shown, wide: gr.Checkbox) -> None:
+        """Say what happens when a person does something about the conversation."""
+        sessions, place = at_side.sessions, [at_side.sessions, at.first]
+        shown = [at.box, sessions, at.conversation, at.memory_line]
+        # one at a time: sending, saying again and editing all change the same conversation
+        answering: dict[str, Any] = {
+            "concurrency_limit": MAX_REPLIES,
+            "concurrency_id": "answers",
+            "show_progress": "hidden",
+        }
+        said = [at.box, sessions, at_side.temporary, at.conversation, at.first]
+        begun = [sessions, at_side.temporary]
+        replies: list[Any] = [
+            at.box.submit(self.replies.say, said, shown, js=SAID, **answering),
+            at.conversation.example_select(self.replies.example, begun, shown, **answering),
+            at.conversation.retry(self.replies.retry, place, shown, **answering),
+            at.conversation.option_select(self.replies.retry_last, place, shown, **answering),
+            at.conversation.edit(self.replies.edit, place, shown, **answering),
+        ]
+        at.conversation.undo(self.undo, place, shown)
+        at.box.stop(self.replies.stop, None, None, queue=False)
+        at.earlier.click(self.show_earlier, sessions, [at.earlier, at.first, at.conversation])
+        # who leaves a session while it answers has stopped the reply
+        opened = [
+            at_side.side, sessions, at.conversation, at.box, at.memory_line, at.first, at.earlier
+        ]  # fmt: skip
+        for begin in (at_side.new.click, at_side.temporary.input):
+            begin(self.begin_session, wide, opened, js=f"() => {IS_WIDE}", cancels=replies)
+        for choice in (sessions, at_side.hits):
+            choice.input(
                 self.open_session,
-                [sessions, wide],
-                [side, conversation, box],
+                [choice, wide],
+                [*opened, at_side.temporary],
                 js=f"(session) => [session, {IS_WIDE}]",
                 cancels=replies,
-            ).then(self.describe, sessions, [title, remembered, temporary])
-            title.submit(self.rename, [sessions, title], sessions)
-            remembered.input(self.switch_session, [sessions, remembered], memory_line)
-            remove.click(lambda: gr.Group(visible=True), None, sure)
-            kept.click(lambda: gr.Group(visible=False), None, sure)
-            removed.click(self.delete, sessions, [sure, sessions, conversation, memory_line], cancels=replies)
-            for changed in changes:
-                changed.then(self.refresh, sessions, [sessions, conversation])
-            leave.click(None, js=LOG_OUT)
-            leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
-        return page
+            )
+        at.conversation.like(self.branch, place, opened, js=ONCE, cancels=replies)
+        at_side.remembered.input(self.switch_session, [sessions, at_side.remembered], at.memory_line)
+        at_side.removed.click(
+            self.delete, sessions, [at_side.sure, sessions, at.conversation, at.memory_line], cancels=replies
+        )
+        number, problem = gr.Number(visible=False, precision=0), gr.Textbox(visible=False)
+        at_side.give.click(
+            self.take_document,
+            [number, problem],
+            opened,
+            js=SEND_DOCUMENT % texts.DOCUMENT_NOT_SENT,
+            cancels=replies,
+        )
+        at_side.leave.click(None, js=LOG_OUT)
+        at_side.leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
 
     def arrive(self, wide: bool, request: gr.Request) -> tuple[gr.Sidebar, str, gr.Radio, str]:
         """Return what the page shows at first: the side, who is there, their sessions, their memory."""
@@ -184,34 +212,52 @@ class ChatPage:
         except RemanenceError as error:
             memory_line = str(error)
         name = texts.SIGNED_IN_AS.format(name=user)
-        return gr.Sidebar(open=wide), name, self._sessions(user, None), memory_line
+        return gr.Sidebar(open=wide), name, self.side.sessions(user, None), memory_line
 
     def begin_session(self, wide: bool, request: gr.Request) -> tuple[Any, ...]:
         """Leave the session that is open; the next message begins another."""
-        return gr.Sidebar(open=wide), self._sessions(user_of(request), None), [], _ready()
+        return self._opened(None, request, gr.Sidebar(open=wide))
 
-    def open_session(self, session: int, wide: bool, request: gr.Request) -> tuple[Any, ...]:
-        """Show what was said in a session of the person."""
+    def open_session(self, session: int | None, wide: bool, request: gr.Request) -> tuple[Any, ...]:
+        """Show what was said in a session of the person; it is no temporary chat."""
+        return *self._opened(session, request, gr.Sidebar(open=wide)), False
+
+    def _opened(self, session: int | None, request: gr.Request, side: Any, line: str = "") -> tuple[Any, ...]:
+        user = user_of(request)
         try:
-            said = self._said(user_of(request), session)
+            first = first_shown(self._chat, user, session)
+            said = said_in(self._chat, user, session, first)
         except RemanenceError as error:
             gr.Warning(str(error))
-            said = []
-        return gr.Sidebar(open=wide), said, _ready()
+            session, first, said = None, 0, []
+        more = gr.Button(visible=first > 0)
+        return side, self.side.sessions(user, session), said, ready(), line, first, more
 
-    def describe(self, session: int, request: gr.Request) -> tuple[Any, ...]:
-        """Return the name of the session, whether memory reads it, and that it is no temporary one."""
-        found = next((s for s in self._chat.sessions(user_of(request)) if s.id == session), None)
-        return found.name if found else "", found is None or found.memory_on, False
+    def show_earlier(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
+        """Show the whole of a long session."""
+        return gr.Button(visible=False), 0, said_in(self._chat, user_of(request), session)
 
-    def rename(self, session: int | None, name: str, request: gr.Request) -> Any:
-        """Give the session another name."""
-        if session is not None:
-            try:
-                self._chat.rename_session(user_of(request), session, name.strip())
-            except RemanenceError as error:
-                gr.Warning(str(error))
-        return self._sessions(user_of(request), session)
+    def branch(
+        self, session: int | None, first: int | None, data: gr.LikeData, request: gr.Request
+    ) -> tuple[Any, ...]:
+        """Open a new session that goes on from a reply."""
+        if session is None:
+            return (gr.skip(),) * 7
+        try:
+            turn, _ = self.replies.turn_at(user_of(request), session, first, data.index)
+            begun = self._chat.branch(user_of(request), turn)
+        except RemanenceError as error:
+            gr.Warning(str(error))
+            return (gr.skip(),) * 7
+        return self._opened(begun.id, request, gr.skip(), texts.BRANCHED)
+
+    def take_document(self, session: int | None, problem: str, request: gr.Request) -> tuple[Any, ...]:
+        """Show the document that was sent, or why it was not taken."""
+        if session is None:
+            if problem:
+                gr.Warning(problem)
+            return *(gr.skip(),) * 4, problem or gr.skip(), gr.skip(), gr.skip()
+        return self._opened(session, request, gr.skip(), texts.DOCUMENT_GIVEN)
 
     def switch_session(self, session: int | None, on: bool, request: gr.Request) -> str:
         """Leave the session out of memory, or take it in again."""
@@ -232,141 +278,23 @@ class ChatPage:
                 line = receipt_text(self._chat.forget(user, Selection(session_id=session)))
             except RemanenceError as error:
                 line = str(error)
-        return gr.Group(visible=False), self._sessions(user, None), [], line
+        return gr.Group(visible=False), self.side.sessions(user, None), [], line
 
-    def refresh(self, session: int | None, request: gr.Request) -> tuple[gr.Radio, list[Message]]:
+    def refresh(
+        self, session: int | None, first: int | None, request: gr.Request
+    ) -> tuple[gr.Radio, list[Message]]:
         """Return the sessions, and what is left of the open one, after something was forgotten."""
         user = user_of(request)
         left = session if session in {s.id for s in self._chat.sessions(user)} else None
-        return self._sessions(user, left), self._said(user, left)
+        return self.side.sessions(user, left), said_in(self._chat, user, left, first)
 
-    def undo(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
+    def undo(self, session: int | None, first: int | None, request: gr.Request) -> tuple[Any, ...]:
         """Take back what was said last, and put it into the box again."""
         user = user_of(request)
         try:
-            turns = self._chat.turns(user, session) if session is not None else []
-            if not turns:
-                raise NotFound(texts.NO_SESSION)
-            receipt = self._chat.forget(user, Selection(turn_id=turns[-1].id))
+            turn, said = self.replies.turn_at(user, session, first, LAST)
+            receipt = self._chat.forget(user, Selection(turn_id=turn))
         except RemanenceError as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        return turns[-1].user_text, *self.refresh(session, request), receipt_text(receipt)
-
-    def retry(
-        self, session: int | None, data: gr.RetryData, request: gr.Request
-    ) -> Iterator[tuple[Any, ...]]:
-        """Make the reply to a message again."""
-        yield from self._say_again(session, data.index, None, request)
-
-    def edit(self, session: int | None, data: gr.EditData, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """Say something else in the place of a message."""
-        yield from self._say_again(session, data.index, str(data.value), request)
-
-    def _say_again(
-        self, session: int | None, place: Any, text: str | None, request: gr.Request
-    ) -> Iterator[tuple[Any, ...]]:
-        """Answer `text`, or the same again, in the place of the message at `place`."""
-        try:
-            turns = self._chat.turns(user_of(request), session) if session is not None else []
-            # a message of the person and a reply are one turn
-            if not isinstance(place, int) or not 0 <= place // 2 < len(turns):
-                raise NotFound(texts.NO_SESSION)
-        except RemanenceError as error:
-            gr.Warning(str(error))
-            yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
-            return
-        turn = turns[place // 2]
-        yield from self._answer(text or turn.user_text, session, request, instead_of=turn.id)
-
-    def example(
-        self, session: int | None, temporary: bool, data: gr.SelectData, request: gr.Request
-    ) -> Iterator[tuple[Any, ...]]:
-        """Say one of the examples."""
-        number = data.index if isinstance(data.index, int) else 0
-        yield from self.say(texts.EXAMPLES[number % len(texts.EXAMPLES)], session, request, temporary)
-
-    def say(
-        self,
-        text: str,
-        session: int | None,
-        request: gr.Request,
-        temporary: bool = False,
-        conversation: Sequence[dict[str, Any]] = (),
-    ) -> Iterator[tuple[Any, ...]]:
-        """Answer `text`, yielding box, sessions, conversation and memory line as they change."""
-        if temporary:
-            yield from self._answer(text, None, request, temporary=list(conversation))
-        else:
-            yield from self._answer(text, session, request)
-
-    def _answer(
-        self,
-        text: str,
-        session: int | None,
-        request: gr.Request,
-        instead_of: int | None = None,
-        temporary: list[dict[str, Any]] | None = None,
-    ) -> Iterator[tuple[Any, ...]]:
-        user = user_of(request)
-        tab = (user, str(request.session_hash))
-        stop = self._stops[tab] = Event()
-        before: list[Message] = []
-        answer: Answer | None = None
-        try:
-            before = self._said(user, session, instead_of) if temporary is None else plain(temporary)
-            said = [*before, message("user", text)]
-            window = None if temporary is None else pairs(before)
-            # a browser that goes away closes the reply
-            with closing(
-                self._chat.reply(user, session, text, instead_of=instead_of, temporary=window, stop=stop)
-            ) as reply:
-                yield gr.Textbox("", submit_btn=False, stop_btn=True), gr.skip(), said, gr.skip()
-                for shown in throttled(reply):
-                    yield gr.skip(), gr.skip(), [*said, message("assistant", shown)], gr.skip()
-            answer = reply.result
-            if answer.turn is None:
-                yield _ready(), gr.skip(), [*said, message("assistant", answer.text)], texts.TEMPORARY_LINE
-                return
-            said = self._said(user, answer.session_id)
-            sessions = self._sessions(user, answer.session_id)
-            yield gr.skip(), sessions, said, memory_text(answer.memory, answer) + texts.READING
-            read = self._chat.settle(user)
-            yield _ready(), gr.skip(), gr.skip(), memory_text(read, answer)
-        except Exception as error:
-            if not isinstance(error, RemanenceError):
-                log.exception("a reply failed")
-            sentence = str(error) if isinstance(error, RemanenceError) else texts.FAILED
-            if answer is None:
-                gr.Warning(sentence)
-                yield gr.Textbox(text, submit_btn=True, stop_btn=False), gr.skip(), before, gr.skip()
-            else:
-                # the turn is stored: sent again, the text would be said twice
-                yield _ready(), gr.skip(), gr.skip(), sentence
-        finally:
-            # a later reply in this tab has an event of its own
-            if self._stops.get(tab) is stop:
-                del self._stops[tab]
-
-    def stop(self, request: gr.Request) -> None:
-        """Stop the reply that is being made in this tab."""
-        if stop := self._stops.get((user_of(request), str(request.session_hash))):
-            stop.set()
-
-    def _sessions(self, user: str, chosen: int | None) -> gr.Radio:
-        return gr.Radio([(s.name, s.id) for s in self._chat.sessions(user)], value=chosen)
-
-    def _said(self, user: str, session: int | None, before: int | None = None) -> list[Message]:
-        """Return what was said in the session, before the turn of that number if it is given."""
-        messages = []
-        for turn in self._chat.turns(user, session) if session is not None else []:
-            if turn.id == before:
-                break
-            messages.append(message("user", turn.user_text))
-            messages.append(message("assistant", f"{turn.reply_text}{ENDINGS[turn.status]}"))
-        return messages
-
-
-def _ready() -> gr.Textbox:
-    """Return the box as it waits for a message."""
-    return gr.Textbox(submit_btn=True, stop_btn=False)
+        return said, *self.refresh(session, first, request), receipt_text(receipt)

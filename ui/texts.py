@@ -25,8 +25,18 @@ STOPPED = "*(stopped)*"
 FAILED = "Something went wrong that should not; the log in the data folder says what."
 
 MEMORY = "Memory: turns read {turns:,} · tokens {tokens:,} · revision {revision}"
-MEMORY_OFF = "Memory: off"
+MEMORY_UPDATED = (
+    "Memory updated (Undo takes it back): turns read {turns:,} · tokens {tokens:,} · revision {revision}"
+)
+MEMORY_NOT_UPDATED = "Memory not updated: {why}"
+WHY_OFF = "it is off"
+WHY_LEFT_OUT = "this chat is left out"
 ANSWERED = " · prompt tokens {prompt_tokens:,} · {seconds:.1f} s"
+ANSWERED_FOR_LESS = (
+    " · prompt tokens {prompt_tokens:,}; with everything you said and were told before, {history_tokens:,}"
+    " · {seconds:.1f} s"
+)
+UNREAD = " · {unread:,} older messages are still to be read"
 READING = " · reading this turn"
 
 CHAT_TAB = "Chat"
@@ -36,12 +46,27 @@ EXAMPLES = (
     "I live in Lisbon and work as a welder.",
     "What is my parrot called?",
 )
-REPLY_FAILED = "*(this reply failed; try it again)*"
+REPLY_FAILED = "*(this reply failed)*"
+TRY_AGAIN = "Try again"
 
 TEMPORARY = "Temporary chat"
 TEMPORARY_HINT = "Neither stored nor remembered."
 TEMPORARY_LINE = "Temporary chat: nothing of it is stored, and memory is off."
 THIS_SESSION = "This chat"
+# chat: finding, pinning, branching, documents
+SEARCH = "Search what was said"
+FOUND = "Found in {number:,}"
+NOTHING_FOUND = "Nothing was found."
+PIN = "Keep it at the top"
+PINNED = "★ {name}"
+EARLIER = "Show the earlier messages"
+BRANCH = "Branch from here"
+BRANCHED = "This chat goes on from there; the other one stays as it is."
+GIVE_DOCUMENT = "Give it a document to remember"
+DOCUMENT = "Document: {name}"
+DOCUMENT_GIVEN = "The document is being read into memory; forget it by deleting it from the list."
+DOCUMENT_NOT_SENT = "The document could not be sent; try again."
+DOCUMENT_STAYS = "A document is not changed here: delete it to have it forgotten."
 RENAME = "Name"
 RENAME_BUTTON = "Rename"
 SESSION_MEMORY = "Memory reads this chat"

@@ -1,0 +1,195 @@
+"""Saying something, and saying it again: replies as they grow on the page, and what they took.
+
+The yields of every handler here are updates of the box, the sessions, the conversation and the line about
+the memory.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from threading import Event
+from typing import Any
+
+import gradio as gr
+
+from app.chat import Chat
+from app.errors import BadRequest, NotFound, RemanenceError, ReplyFailed
+from app.reply import Answer
+from ui import texts
+from ui.messages import Message, answer_text, memory_text, message, pairs, plain, said_in, throttled
+from ui.sidebar import Side
+from ui.visitor import user_of
+
+log = logging.getLogger(__name__)
+
+Update = tuple[Any, ...]
+# The place of the last message; nothing that a browser sends is this.
+LAST = object()
+
+
+class Replies:
+    """The handlers that answer; one reply at a time in a browser tab."""
+
+    def __init__(self, chat: Chat, side: Side) -> None:
+        self._chat = chat
+        self._side = side
+        # by person and browser tab: set to stop the reply that is being made there
+        self._stops: dict[tuple[str, str], Event] = {}
+
+    def say(
+        self,
+        text: str,
+        session: int | None,
+        request: gr.Request,
+        temporary: bool = False,
+        conversation: Sequence[dict[str, Any]] = (),
+        first: int | None = 0,
+    ) -> Iterator[Update]:
+        """Answer `text`; only of a temporary chat has the browser to say what the `conversation` was."""
+        if temporary:
+            yield from self._answer(text, None, request, temporary=list(conversation))
+        else:
+            yield from self._answer(text, session, request, first)
+
+    def example(
+        self, session: int | None, temporary: bool, data: gr.SelectData, request: gr.Request
+    ) -> Iterator[Update]:
+        """Say one of the examples."""
+        number = data.index if isinstance(data.index, int) else 0
+        yield from self.say(texts.EXAMPLES[number % len(texts.EXAMPLES)], session, request, temporary)
+
+    def retry(
+        self, session: int | None, first: int | None, data: gr.RetryData, request: gr.Request
+    ) -> Iterator[Update]:
+        """Make the reply to a message again."""
+        yield from self._say_again(session, first, data.index, None, request)
+
+    def retry_last(self, session: int | None, first: int | None, request: gr.Request) -> Iterator[Update]:
+        """Make the last reply again."""
+        yield from self._say_again(session, first, LAST, None, request)
+
+    def edit(
+        self, session: int | None, first: int | None, data: gr.EditData, request: gr.Request
+    ) -> Iterator[Update]:
+        """Say something else in the place of a message."""
+        yield from self._say_again(session, first, data.index, str(data.value), request)
+
+    def stop(self, request: gr.Request) -> None:
+        """Stop the reply that is being made in this tab."""
+        if stop := self._stops.get((user_of(request), str(request.session_hash))):
+            stop.set()
+
+    def turn_at(self, user: str, session: int | None, first: int | None, place: Any) -> tuple[int, str]:
+        """Return the number of the turn whose message is at `place` of what is shown, and its text.
+
+        Args:
+            session, first: what is shown, as of `said_in`.
+            place: as the browser says; LAST is the last.
+
+        Raises:
+            NotFound: there is no such session or no such message.
+            BadRequest: it is a document.
+        """
+        turns = self._chat.turns(user, session) if session is not None else []
+        if session is not None and self._chat.is_document(user, session):
+            raise BadRequest(texts.DOCUMENT_STAYS)
+        turns = [turn for turn in turns if turn.id >= (first or 0)]
+        # a message of the person and a reply are one turn
+        number = len(turns) - 1 if place is LAST else place // 2 if isinstance(place, int) else -1
+        if not 0 <= number < len(turns):
+            raise NotFound(texts.NO_SESSION)
+        turn = turns[number]
+        return turn.id, turn.user_text
+
+    def _say_again(
+        self, session: int | None, first: int | None, place: Any, text: str | None, request: gr.Request
+    ) -> Iterator[Update]:
+        """Answer `text`, or the same again, in the place of the message at `place`."""
+        try:
+            turn, said = self.turn_at(user_of(request), session, first, place)
+        except RemanenceError as error:
+            gr.Warning(str(error))
+            yield (gr.skip(),) * 4
+            return
+        yield from self._answer(text or said, session, request, first, instead_of=turn)
+
+    def _answer(
+        self,
+        text: str,
+        session: int | None,
+        request: gr.Request,
+        first: int | None = 0,
+        instead_of: int | None = None,
+        temporary: list[dict[str, Any]] | None = None,
+    ) -> Iterator[Update]:
+        user = user_of(request)
+        tab = (user, str(request.session_hash))
+        stop = self._stops[tab] = Event()
+        before: list[Message] = []
+        answer: Answer | None = None
+        try:
+            if session is not None and instead_of is None and self._chat.is_document(user, session):
+                # what is said about a document begins a chat
+                session = None
+            before = (
+                said_in(self._chat, user, session, first, instead_of)
+                if temporary is None
+                else plain(temporary)
+            )
+            said = [*before, message("user", text)]
+            window = None if temporary is None else pairs(before)
+            # a browser that goes away closes the reply
+            with closing(
+                self._chat.reply(user, session, text, instead_of=instead_of, temporary=window, stop=stop)
+            ) as reply:
+                yield gr.Textbox("", submit_btn=False, stop_btn=True), gr.skip(), said, gr.skip()
+                for shown in throttled(reply):
+                    yield gr.skip(), gr.skip(), [*said, message("assistant", shown)], gr.skip()
+            answer = reply.result
+            if answer.turn is None:
+                line = texts.TEMPORARY_LINE + answer_text(answer)
+                yield ready(), gr.skip(), [*said, message("assistant", answer.text)], line
+            else:
+                yield from self._finish(user, answer, first)
+        except Exception as error:
+            if not isinstance(error, RemanenceError):
+                log.exception("a reply failed")
+            sentence = str(error) if isinstance(error, RemanenceError) else texts.FAILED
+            if answer is not None:
+                # the turn is stored: sent again, the text would be said twice
+                yield ready(), gr.skip(), gr.skip(), sentence
+                return
+            gr.Warning(sentence)
+            kept = error.session_id if isinstance(error, ReplyFailed) else None
+            if kept is not None:
+                said = said_in(self._chat, user, kept, first)
+                yield ready(), self._side.sessions(user, kept), said, sentence
+            elif instead_of is not None:
+                # what was said is as it was
+                yield ready(), gr.skip(), said_in(self._chat, user, session, first), sentence
+            else:
+                yield gr.Textbox(text, submit_btn=True, stop_btn=False), gr.skip(), before, sentence
+        finally:
+            # a later reply in this tab has an event of its own
+            if self._stops.get(tab) is stop:
+                del self._stops[tab]
+
+    def _finish(self, user: str, answer: Answer, first: int | None) -> Iterator[Update]:
+        """Show a reply as it is stored, then what it took, when memory has read it."""
+        assert answer.turn is not None
+        sessions = self._side.sessions(user, answer.session_id)
+        said = said_in(self._chat, user, answer.session_id, first)
+        yield gr.skip(), sessions, said, memory_text(answer.memory) + texts.READING
+        took = answer_text(answer, self._chat.history_tokens(user, answer.turn))
+        read = self._chat.settle(user)
+        if answer.memory_on:
+            line = memory_text(read, texts.MEMORY_UPDATED)
+        else:
+            is_off = not self._chat.is_memory_on(user)
+            line = texts.MEMORY_NOT_UPDATED.format(why=texts.WHY_OFF if is_off else texts.WHY_LEFT_OUT)
+        yield ready(), gr.skip(), gr.skip(), line + took
+
+
+def ready() -> gr.Textbox:
+    """Return the box as it waits for a message."""
+    return gr.Textbox(submit_btn=True, stop_btn=False)
