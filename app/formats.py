@@ -250,8 +250,8 @@ def _of_object(where: str, value: Mapping[str, Any], said: tuple[Exchange, ...])
     is_pinned, source = value.get("is_pinned", False), value.get("source")
     if not isinstance(is_pinned, bool):
         raise BadRequest(f'{where}: "is_pinned" is true or false, got {shown(is_pinned)}.')
-    if not isinstance(source, str | None):
-        raise BadRequest(f'{where}: "source" is a text, got {shown(source)}.')
+    if source is not None and not (isinstance(source, str) and source.isprintable()):
+        raise BadRequest(f'{where}: "source" is the name of a file, got {shown(source)}.')
     return Conversation(
         said,
         name,

@@ -81,6 +81,19 @@ def test_what_other_programs_wrote_is_imported(
     assert told["same"] is None
 
 
+def test_a_document_is_imported(settings: Settings, tmp_path: Path, capsys: Out) -> None:
+    """By its ending; one that is too large or damaged is a sentence, and stores nothing."""
+    (tmp_path / "log.md").write_text("The keeper is called Ola.", "utf-8")
+    assert main(["import", "--user", "Ada", str(tmp_path / "log.md"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["sessions"], told["turns"], told["memory"]["turns"]) == (1, 1, 1)
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.4")
+    for name in ("bad.pdf", "missing.txt"):
+        assert main(["import", "--user", "Ada", str(tmp_path / name)]) == 2
+        assert "cannot be read" in capsys.readouterr().err
+    assert stored(settings) == {"Ada": ["The keeper is called Ola."]}
+
+
 @pytest.mark.usefixtures("ada")
 def test_an_export_needs_a_new_file_and_somebody(
     settings: Settings, tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch

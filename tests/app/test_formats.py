@@ -69,6 +69,10 @@ KNOWN: dict[str, tuple[Any, list[Conversation]]] = {
         {"name": "dogs", "created_at": "2024-02-29T12:00:00+01:00", "order": [4], "messages": HELLO},
         [Conversation(SAID, "dogs", datetime(2024, 2, 29, 11, tzinfo=UTC), (4,))],
     ),
+    "a document of ours": (
+        {"name": "dogs", "is_pinned": True, "source": "dogs.pdf", "messages": HELLO},
+        [Conversation(SAID, "dogs", is_pinned=True, source="dogs.pdf")],
+    ),
     "sides that say nothing": (
         {
             "messages": [
@@ -219,6 +223,18 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "a place taken twice": (
         ours(order=[1]) + ours(order=[1]),
         'f, line 2: "order" holds a number that another session has.',
+    ),
+    "a pin that is none": (
+        ours(is_pinned=1),
+        'f, line 1: "is_pinned" is true or false, got 1.',
+    ),
+    "a source that is none": (
+        ours(source=7),
+        'f, line 1: "source" is the name of a file, got 7.',
+    ),
+    "a source that is no text": (
+        ours(source="\ud800.pdf"),
+        "f, line 1: \"source\" is the name of a file, got '\\ud800.pdf'.",
     ),
     "a conversation of a list": (
         lines([DOG, {**DOG, "current_node": "gone"}]),

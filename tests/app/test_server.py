@@ -167,11 +167,30 @@ def test_a_bad_name_is_told_at_the_door(anybody: TestClient) -> None:
     assert "set-cookie" not in refused.headers
 
 
+def test_a_document_is_sent_as_it_is(ada: TestClient, chat: Chat) -> None:
+    """It becomes a session of whoever sends it; a mistake is told in one sentence, also of a large file."""
+    answer = ada.post("/api/documents?name=log.txt", content=b"The keeper is called Ola.")
+    [session] = chat.sessions("Ada")
+    assert (answer.status_code, answer.json()) == (200, {"session": session.id})
+    assert (session.name, chat.sessions("Bob")) == ("log.txt", [])
+    for query, content, status in [
+        ("?name=log.docx", b"x", 400),
+        ("?name=log.txt", b"", 400),
+        ("", b"x", 422),
+        ("?name=log.txt", b"x" * (chat.max_document_bytes + 1), 413),
+    ]:
+        refused = ada.post(f"/api/documents{query}", content=content)
+        assert (refused.status_code, list(refused.json())) == (status, ["error"])
+    assert chat.sessions("Ada") == [session]
+
+
 def test_pages_may_talk_to_nobody_else(ada: TestClient) -> None:
     """The content policy of every answer names this server only."""
     policy = ada.get("/health").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
+    # what the default does not cover
+    assert "form-action 'self'; base-uri 'self'" in policy
 
 
 def test_installed_pages_are_mounted_and_told_who_is_there(

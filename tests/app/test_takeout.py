@@ -38,6 +38,7 @@ def export(chat: Chat, tmp_path: Path) -> Path:
     tell(chat, "work", "I weld ships.")
     tell(chat, LONG_NAME, "My dog is called Biscuit.")
     tell(chat, "work", "The ships are in Lisbon.")
+    chat.pin_session("Ada", chat.sessions("Ada")[-1].id, True)
     chat.export("Ada", tmp_path / "ada.zip")
     return tmp_path / "ada.zip"
 
@@ -107,6 +108,24 @@ def test_an_export_reaches_the_same_memory_elsewhere(
     ]
     assert [(t.user_text, t.reply_text, t.position) for t in store.turns(ada.id)] == [
         (t.user_text, t.reply_text, t.position) for t in other_store.turns(eve.id)
+    ]
+
+
+def test_an_export_keeps_what_is_pinned_and_what_is_a_document(
+    export: Path, chat: Chat, open_another: Open
+) -> None:
+    """Also of a document that is pinned."""
+    document = chat.add_document("Ada", "log.txt", b"The keeper is called Ola.")
+    chat.pin_session("Ada", document.id, True)
+    again = export.with_name("again.zip")
+    chat.export("Ada", again)
+    other, _ = open_another("other")
+    other.welcome("Eve")
+    other.import_sessions("Eve", read_file(again, MB, 20_000).conversations)
+    assert [(s.name, s.is_pinned, s.source) for s in other.sessions("Eve")] == [
+        ("log.txt", True, "log.txt"),
+        ("work", True, None),
+        (LONG_NAME, False, None),
     ]
 
 

@@ -276,6 +276,7 @@ def test_every_handler_of_the_page_answers_about_the_person_who_asks(server: Fas
             sent = {
                 "textbox": "hello",
                 "radio": talk.id,
+                "number": talk.id,
                 "checkbox": True,
                 "dropdown": turn.id,
                 "datetime": None,
