@@ -14,10 +14,9 @@ from typing import Any, BinaryIO, Literal
 
 import torch
 
-from app.accounts import People
 from app.demo import Demo
 from app.documents import read_document
-from app.errors import BadRequest, NotFound, RemanenceError, translated
+from app.errors import BadRequest, RemanenceError, translated
 from app.forgetting import Receipt, Selection, forget
 from app.formats import Conversation
 from app.history import History
@@ -33,7 +32,7 @@ from app.inspection import (
     overview,
 )
 from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
-from app.search import Hit, excerpt
+from app.sessions import Sessions
 from app.settings import Settings
 from app.takeout import pack_takeout, read_open, write_takeout
 from app.transcript import check_message, session_name
@@ -42,17 +41,14 @@ from model.base import BaseModel
 from model.conversation import prompt_ids
 from model.generation import Sampling
 from model.lora import save_lora
-from storage.rows import NameTaken, NewSession, SessionRow, TurnRow, UserRow
+from storage.rows import NewSession, SessionRow, TurnRow, UserRow
 from storage.store import Store
 from storage.transactions import is_name
 
 log = logging.getLogger(__name__)
 
-# Sessions that a search finds.
-MAX_HITS = 50
 
-
-class Archive:
+class Archive(Sessions):
     """What people said, in a store, and the memories that a model and its generator made of it.
 
     Attributes:
@@ -61,9 +57,8 @@ class Archive:
     """
 
     def __init__(self, store: Store, lm: BaseModel, generator: Generator, settings: Settings) -> None:
-        self.people = People(store)
+        super().__init__(store)
         self.demo = Demo(lm, generator, settings) if settings.demo else None
-        self._store = store
         self._lm = lm
         self._settings = settings
         self._recollector = Recollector(store, lm, generator, settings.memory_roles)
@@ -72,38 +67,6 @@ class Archive:
             temperature=settings.temperature, top_p=settings.top_p, max_new_tokens=settings.max_new_tokens
         )
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memory")
-
-    @translated()
-    def welcome(self, name: str) -> UserRow:
-        """Return the person called `name`, who exists from now on.
-
-        Raises:
-            BadRequest: `name` cannot be a name.
-        """
-        with suppress(NameTaken):
-            return self._store.find_user(name) or self._store.add_user(name)
-        return self._person(name)
-
-    @translated()
-    def sessions(self, user: str) -> list[SessionRow]:
-        """Return the person's sessions, pinned ones first, then the newest first; raises NotFound."""
-        return sorted(self._store.sessions(self._person(user).id), key=lambda session: not session.is_pinned)
-
-    @translated()
-    def turns(self, user: str, session: int) -> list[TurnRow]:
-        """Return all that was said in one of the person's own sessions, oldest first; raises NotFound."""
-        person = self._person(user)
-        found = self._session(person, session)
-        return [] if found is None else self._store.session_turns(person.id, found.id)
-
-    @translated()
-    def search(self, user: str, text: str) -> list[Hit]:
-        """Return the newest of the person's sessions in which `text` was said; raises NotFound."""
-        person = self._person(user)
-        sessions = {session.id: session for session in self._store.sessions(person.id)}
-        turns = self._store.search(person.id, text, MAX_HITS)
-        # a session may have begun or gone in between
-        return [Hit(sessions[t.session_id], excerpt(t, text)) for t in turns if t.session_id in sessions]
 
     @translated()
     def history_tokens(self, user: str, turn: TurnRow) -> int:
@@ -139,11 +102,6 @@ class Archive:
         return overview(self._store, self._person(user))
 
     @translated()
-    def count_turns(self, user: str) -> int:
-        """Return how many turns the person has; raises NotFound."""
-        return self._store.count_turns(self._person(user).id)
-
-    @translated()
     def import_sessions(self, user: str, conversations: Sequence[Conversation]) -> int:
         """Store finished conversations of the person, all or none, and return how many turns they held.
 
@@ -170,12 +128,6 @@ class Archive:
                 )
             )
         return self._store.add_sessions(person.id, new)
-
-    @translated()
-    def is_document(self, user: str, session: int) -> bool:
-        """Return whether one of the person's own sessions is a document; raises NotFound."""
-        found = self._session(self._person(user), session)
-        return found is not None and found.source is not None
 
     @property
     def max_document_bytes(self) -> int:
@@ -302,27 +254,6 @@ class Archive:
         self._read_later(person)
 
     @translated()
-    def rename_session(self, user: str, session: int, name: str) -> SessionRow:
-        """Return the session under its new name; raises NotFound and BadRequest."""
-        return self._store.rename_session(self._person(user).id, session, name)
-
-    @translated()
-    def pin_session(self, user: str, session: int, is_pinned: bool) -> None:
-        """Let the session stand before the others, or no longer; raises NotFound."""
-        self._store.pin_session(self._person(user).id, session, is_pinned)
-
-    @translated()
-    def branch(self, user: str, turn: int) -> SessionRow:
-        """Return a new session that begins as that of `turn` did, through that turn; raises NotFound."""
-        person = self._person(user)
-        while True:
-            sessions = self._store.sessions(person.id)
-            last = self._store.turn(person.id, turn)
-            source = next((s.name for s in sessions if last and s.id == last.session_id), "")
-            with suppress(NameTaken):
-                return self._store.branch(person.id, turn, session_name(source, {s.name for s in sessions}))
-
-    @translated()
     def forget(self, user: str, selection: Selection, on_turn: OnTurn | None = None) -> Receipt:
         """Delete for good what `selection` names, and return what came of it; raises NotFound."""
         return forget(self._store, self._recollector, self._person(user), selection, on_turn)
@@ -437,23 +368,6 @@ class Archive:
         What is left unread is read at the next start, or when the memory is next used.
         """
         self._background.shutdown(wait=True, cancel_futures=True)
-
-    def _person(self, name: str) -> UserRow:
-        person = self._store.find_user(name)
-        if person is None:
-            raise NotFound(f"There is nobody called {name!r} here.")
-        return person
-
-    def _session(self, person: UserRow, session: int | str | None) -> SessionRow | None:
-        """Return one of the person's own sessions, None for one that begins when the turn is stored."""
-        if session is None:
-            return None
-        if isinstance(session, str):
-            return self._store.find_session(person.id, session)
-        found = self._store.session(person.id, session)
-        if found is None:
-            raise NotFound(f"{person.name} has no session number {session}.")
-        return found
 
 
 def _imported_name(told: Conversation, taken: Collection[str]) -> str:

@@ -25,8 +25,8 @@ from importlib.metadata import entry_points
 from typing import Annotated, Literal
 
 import uvicorn
+from anyio import CapacityLimiter, to_thread
 from fastapi import Cookie, FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
@@ -40,6 +40,8 @@ PAGES = "remanence.pages"
 COOKIE_DAYS = 30
 # The largest number that a database gives a row.
 MAX_ID = 2**63 - 1
+# Documents that are taken apart at once: a PDF can be a lot of work.
+MAX_DOCUMENTS = 1
 # How long open tabs and running replies are waited for when the server ends.
 GOODBYE_S = 2
 
@@ -93,11 +95,14 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
             pass
         return reply.result.summary()
 
+    documents = CapacityLimiter(MAX_DOCUMENTS)
+
     @server.post("/api/documents")
     async def document(name: str, request: Request) -> dict[str, int]:
         content = await _body(request, chat.max_document_bytes)
         person = account_of(request).name
-        return {"session": (await run_in_threadpool(chat.add_document, person, name, content)).id}
+        session = await to_thread.run_sync(chat.add_document, person, name, content, limiter=documents)
+        return {"session": session.id}
 
     @server.get("/api/memory")
     def memory(request: Request) -> dict[str, object]:
