@@ -12,8 +12,10 @@ def ada(store: Store) -> int:
     user, bob = store.add_user("Ada"), store.add_user("Bob")
     said = [
         ("I like Ärger.", "A strange thing to like."),
-        ("Give me 100% of it.", "I give 1000."),
-        ("snake_case", "snakeXcase"),
+        ("Give me 100% of it.", "I see."),
+        ("Give me 1000 of it.", "I see."),
+        ("snake_case", "I see."),
+        ("snakeXcase", "I see."),
         ("a/b and a\\b", "Slashes."),
         ("PARROT", "A parrot?"),
     ]
