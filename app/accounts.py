@@ -33,6 +33,7 @@ from storage.rows import (
     BadName,
     NameTaken,
     Note,
+    Standing,
     TokenRow,
     TurnRow,
     UnknownRow,
@@ -157,7 +158,7 @@ class People:
     @translated()
     def log_out_everywhere(self, name: str, note: Note | None = None) -> int:
         """Make every cookie of the person worthless, and return how many there were; raises NotFound."""
-        return self._store.end_logins(self.account(name).id, note and _checked(note))
+        return self._store.end_logins(self.account(name).id, note and checked_note(note))
 
     @translated()
     def change_own_password(self, name: str, old: str, new: str, address: str) -> None:
@@ -209,7 +210,7 @@ class People:
         account = self.require_enabled(reader)
         if account.role != "admin" or not account.may_read_others:
             raise Refused(f"{reader} may not read what others said.")
-        note = _checked(Note(reader, reason))
+        note = checked_note(Note(reader, reason))
         if not note.reason:
             raise BadRequest("Say why you read what somebody else said.")
         return self._store.read_others(account.id, name, note.reason)
@@ -230,6 +231,16 @@ class People:
         return self._store.accounts()
 
     @translated()
+    def standings(self, search: str, limit: int) -> list[Standing]:
+        """Return in numbers the first `limit` people whose names hold `search`, by name."""
+        return self._store.standings(search, limit)
+
+    @translated()
+    def standing(self, name: str) -> Standing:
+        """Return the person in numbers; raises NotFound."""
+        return self._store.standing(self.account(name).id)
+
+    @translated()
     def stored(self, name: str) -> Quota:
         """Return how much of the person is stored, in what quotas count by; raises NotFound."""
         return Quota(*self._store.said(self.account(name).id))
@@ -237,7 +248,7 @@ class People:
     @translated()
     def add(self, name: str, password: str, role: Role, note: Note) -> AccountRow:
         """Return a new account; raises BadRequest, also where the first of all is not an admin's."""
-        return self._store.add_account(name, role, passwords.hash_password(password), _checked(note))
+        return self._store.add_account(name, role, passwords.hash_password(password), checked_note(note))
 
     @translated()
     def set_password(self, name: str, password: str, note: Note) -> AccountRow:
@@ -270,7 +281,7 @@ class People:
         return self._change(name, action, note, max_turns=quota.turns, max_bytes=quota.bytes)
 
     def _change(self, name: str, action: str, note: Note, **changes: Unpack[Changes]) -> AccountRow:
-        return self._store.change_account(self.account(name).id, action, _checked(note), **changes)
+        return self._store.change_account(self.account(name).id, action, checked_note(note), **changes)
 
     # tokens
 
@@ -294,7 +305,7 @@ class People:
             token_name,
             passwords.fingerprint(token),
             " ".join(sorted(set(scopes))),
-            _checked(note),
+            checked_note(note),
         )
         return token, row
 
@@ -306,14 +317,14 @@ class People:
     @translated()
     def revoke_token(self, name: str, token_id: int, note: Note) -> TokenRow:
         """Make a token of the person worthless; raises NotFound."""
-        return self._store.revoke_token(self.account(name).id, token_id, _checked(note))
+        return self._store.revoke_token(self.account(name).id, token_id, checked_note(note))
 
     # the audit log
 
     @translated()
     def record(self, action: str, subject: str, note: Note) -> None:
         """Write into the audit log what is not done here; neither part holds anybody's words."""
-        self._store.record(_checked(note), action, subject)
+        self._store.record(checked_note(note), action, subject)
 
     @translated()
     def audit(self, subject: str | None = None, limit: int | None = None) -> list[AuditRow]:
@@ -339,7 +350,8 @@ def network(address: str) -> str:
     return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
-def _checked(note: Note) -> Note:
+def checked_note(note: Note) -> Note:
+    """Return `note` as the audit log takes it; raises BadRequest."""
     reason = note.reason.strip()
     if len(reason) > MAX_REASON_CHARS or not (reason.isprintable() or not reason):
         raise BadRequest(f"A reason is one line of at most {MAX_REASON_CHARS} characters.")

@@ -4,9 +4,7 @@ From outside a person is a name; a session or a turn is a number among that pers
 packages below leave as `RemanenceError`.
 """
 
-import logging
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +12,12 @@ from typing import Any, BinaryIO, Literal
 
 import torch
 
+from app.accounts import checked_note
+from app.counters import Counters
 from app.demo import Demo
+from app.doctor import Finding, examine
 from app.documents import read_document
-from app.errors import BadRequest, RemanenceError, translated
+from app.errors import BadRequest, Unavailable, translated
 from app.forgetting import Receipt, Selection, forget
 from app.formats import Conversation
 from app.history import History
@@ -31,21 +32,21 @@ from app.inspection import (
     explain,
     overview,
 )
+from app.jobs import Job, Jobs
 from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
 from app.sessions import Sessions
 from app.settings import Settings
 from app.takeout import pack_takeout, read_open, write_takeout
 from app.transcript import check_message, session_name
+from memory.gauge import measure
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import prompt_ids
 from model.generation import Sampling
 from model.lora import save_lora
-from storage.rows import NewSession, SessionRow, TurnRow, UserRow
+from storage.rows import Forgotten, NewSession, Note, SessionRow, TurnRow, UserRow
 from storage.store import Store
 from storage.transactions import is_name
-
-log = logging.getLogger(__name__)
 
 
 class Archive(Sessions):
@@ -66,7 +67,8 @@ class Archive(Sessions):
         self._sampling = Sampling(
             temperature=settings.temperature, top_p=settings.top_p, max_new_tokens=settings.max_new_tokens
         )
-        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memory")
+        self.counters = Counters()
+        self.jobs = Jobs(self.counters)
 
     @translated()
     def history_tokens(self, user: str, turn: TurnRow) -> int:
@@ -102,6 +104,24 @@ class Archive(Sessions):
         return overview(self._store, self._person(user))
 
     @translated()
+    def fullness(self, user: str) -> tuple[int, float]:
+        """Return the revision of the saved memory and how full its fullest layer is; zeros for none.
+
+        Raises:
+            NotFound: no such person.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        saved = saved_memory(self._store, self._person(user))
+        if saved is None:
+            return 0, 0.0
+        row, state = saved
+        return row.revision, max((gauge.fullness for gauge in measure(state)), default=0.0)
+
+    @translated()
+    def examine(self) -> list[Finding]:
+        """Return what the model and this machine are."""
+        return examine(self._settings)
+
     def import_sessions(self, user: str, conversations: Sequence[Conversation]) -> int:
         """Store finished conversations of the person, all or none, and return how many turns they held.
 
@@ -225,13 +245,33 @@ class Archive(Sessions):
         Raises:
             NotFound: no such person.
             MemoryDamaged: the saved memory is not what was saved.
+            Cancelled: somebody cancelled the reading.
         """
-        return self._recollector.catch_up(self._person(user), on_turn).figures
+        person = self._person(user)
+        with self.jobs.running("read", user, self._num_turns(person), on_turn) as told:
+            return self._recollector.catch_up(person, told).figures
 
     @translated()
     def rebuild(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
-        """Read everything the person said again, also over a damaged memory; raises NotFound."""
-        return self._recollector.rebuild(self._person(user), on_turn).figures
+        """Read everything the person said again, also over a damaged memory.
+
+        Until the new memory is whole a sound one answers, and does so on where the rebuilding is cancelled.
+
+        Raises:
+            NotFound: no such person.
+            Cancelled: somebody cancelled it.
+        """
+        person = self._person(user)
+        with self.jobs.running("rebuild", user, self._num_turns(person), on_turn) as told:
+            return self._recollector.rebuild(person, told).figures
+
+    @translated()
+    def rebuild_later(self, user: str) -> Job:
+        """Let everything the person said be read again in the background; raises NotFound."""
+        person = self._person(user)
+        return self.jobs.start(
+            "rebuild", user, self._num_turns(person), lambda told: self._recollector.rebuild(person, told)
+        )
 
     @translated()
     def is_memory_on(self, user: str) -> bool:
@@ -255,8 +295,23 @@ class Archive(Sessions):
 
     @translated()
     def forget(self, user: str, selection: Selection, on_turn: OnTurn | None = None) -> Receipt:
-        """Delete for good what `selection` names, and return what came of it; raises NotFound."""
-        return forget(self._store, self._recollector, self._person(user), selection, on_turn)
+        """Delete for good what `selection` names, and return what came of it.
+
+        Raises:
+            NotFound: no such person, session or turn.
+            Cancelled: it is deleted, and somebody cancelled the reading of what is kept.
+        """
+        person = self._person(user)
+        with self.jobs.running("forget", user, self._num_turns(person), on_turn) as told:
+            return forget(self._store, self._recollector, person, selection, told)
+
+    @translated()
+    def reset(self, user: str, note: Note) -> Forgotten:
+        """Delete for good everything the person said; `note` is who does it and why; raises NotFound."""
+        person = self._person(user)
+        gone = self._store.forget_everything(person.id, checked_note(note))
+        self._recollector.drop(person)
+        return gone
 
     @translated()
     def verify(self, user: str, on_turn: OnTurn | None = None) -> tuple[str, str]:
@@ -265,8 +320,11 @@ class Archive(Sessions):
         Raises:
             NotFound: no such person.
             MemoryDamaged: the saved memory is not what was saved.
+            Cancelled: somebody cancelled it.
         """
-        return self._recollector.verify(self._person(user), on_turn)
+        person = self._person(user)
+        with self.jobs.running("verify", user, self._num_turns(person), on_turn) as told:
+            return self._recollector.verify(person, told)
 
     @translated()
     def why(self, user: str, question: str, on_turn: OnTurn | None = None) -> Explanation:
@@ -348,26 +406,23 @@ class Archive(Sessions):
 
     def _read_later(self, person: UserRow) -> None:
         # a chat that is closing leaves the turn to the next start
-        with suppress(RuntimeError):
-            self._background.submit(self._read, person)
-
-    def _read(self, person: UserRow) -> None:
-        try:
-            with translated():
-                self._recollector.catch_up(person)
-        except RemanenceError as error:
-            log.warning("%s", error)
-        except Exception:
-            log.exception(
-                "reading a turn of person %d failed; it is read when the memory is next used", person.id
+        with suppress(Unavailable):
+            self.jobs.start(
+                "read",
+                person.name,
+                self._num_turns(person),
+                lambda told: self._recollector.catch_up(person, told),
             )
 
+    def _num_turns(self, person: UserRow) -> int:
+        return self._store.count_memory_turns(person.id)
+
     def close(self) -> None:
-        """Wait for the reading in progress; nothing is answered afterwards.
+        """End the reading in progress at its next turn; nothing is answered afterwards.
 
         What is left unread is read at the next start, or when the memory is next used.
         """
-        self._background.shutdown(wait=True, cancel_futures=True)
+        self.jobs.close()
 
 
 def _imported_name(told: Conversation, taken: Collection[str]) -> str:

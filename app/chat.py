@@ -140,6 +140,7 @@ class Chat(Archive):
                 seconds = time.perf_counter() - started
                 text = "".join(shown)
                 turn = self._store_turn(said, text, status) if temporary is None else None
+                self._count(status, len(token_ids), text)
         if failure is not None:
             log.error("a reply failed", exc_info=failure)
             raise ReplyFailed(turn.session_id if turn else None) from failure
@@ -148,6 +149,11 @@ class Chat(Archive):
             self._read_later(said.person)
         figures = recollection.figures if recollection else self._saved_figures(said.person)
         return Answer(text, turn, len(token_ids), seconds, figures, said.in_memory)
+
+    def _count(self, status: Status, prompt_tokens: int, reply: str) -> None:
+        self.counters.add("replies_failed" if status == "failed" else "replies")
+        self.counters.add("prompt_tokens", prompt_tokens)
+        self.counters.add("reply_tokens", len(self._lm.tokenizer.encode(reply, add_special_tokens=False)))
 
     def _store_turn(self, said: "Said", reply: str, status: Status) -> TurnRow:
         session = said.session or self._begin_session(said.person, said.session_name, said.text)

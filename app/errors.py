@@ -9,6 +9,7 @@
     │   │   └── TooManyTries    logging in failed too often                           HTTP 429
     │   └── SettingsError   a setting that is unknown or has a bad value
     ├── ReplyFailed         a reply that broke off, and can be tried again            HTTP 500
+    ├── Cancelled           work that somebody who may do so has stopped              HTTP 409
     └── Unavailable         a database, model or generator that cannot be used now    HTTP 503
         └── MemoryDamaged   a saved memory that cannot be trusted
 
@@ -80,6 +81,12 @@ class ReplyFailed(RemanenceError):
     def __init__(self, session_id: int | None) -> None:
         super().__init__("The reply broke off, and the log in the data folder says why; try again.")
         self.session_id = session_id
+
+
+class Cancelled(RemanenceError):
+    """The work was stopped before it was done, by whom it is done for or by an admin."""
+
+    http_status = 409
 
 
 class Unavailable(RemanenceError):

@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.errors import BadRequest, MemoryDamaged
+from app.errors import BadRequest, Cancelled, MemoryDamaged
 from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
@@ -129,9 +129,32 @@ class Recollector:
         return replace(memory, figures=replace(memory.figures, unread=unread))
 
     def rebuild(self, person: UserRow, on_turn: OnTurn | None = None) -> Recollection:
-        """Read every turn of `person` again from the first, whatever was saved; the turns are not touched."""
-        self._store.delete_state(person.id)
-        return self.catch_up(person, on_turn)
+        """Read every turn of `person` again from the first, whatever was saved; the turns are not touched.
+
+        A sound memory answers until the new one is whole, and keeps its place where `on_turn` raises
+        Cancelled or Ctrl-C ends the reading. After a crash the reading goes on, as any other does. A damaged
+        memory goes at once.
+        """
+        before = self._store.ledger(person.id)
+        try:
+            memory, is_current = self._saved(person)
+        except MemoryDamaged:
+            self._store.delete_state(person.id)
+            return self.catch_up(person, on_turn)
+        ledger = self._store.read_anew(person.id)
+        try:
+            return self.catch_up(person, on_turn)
+        except (Cancelled, KeyboardInterrupt):
+            # of what holds, nothing was changed in between
+            if is_current and memory.figures.revision and ledger == before + 1:
+                self._keep(person, memory, ledger)
+            raise
+
+    def _keep(self, person: UserRow, memory: Recollection, ledger: int) -> None:
+        """Let `memory` hold again, unless it was replaced or something was taken out of it since `ledger`."""
+        reading = self._reading(memory.state, ledger, memory.through_turn_id, memory.figures.turns)
+        with suppress(StaleState):
+            self._store.save_state(person.id, memory.figures.revision, reading)
 
     def verify(self, person: UserRow, on_turn: OnTurn | None = None) -> tuple[str, str]:
         """Return the digests of the memory as it is and of one that is read from the beginning beside it.

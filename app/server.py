@@ -34,7 +34,7 @@ from app.admin import add_admin_routes
 from app.api_takeout import add_takeout_routes
 from app.chat import Chat
 from app.doorman import COOKIE, Doorman, account_of, error_response, is_loopback
-from app.errors import BadRequest, RemanenceError, Unavailable
+from app.errors import BadRequest, Refused, RemanenceError, Unavailable
 
 PAGES = "remanence.pages"
 COOKIE_DAYS = 30
@@ -123,7 +123,11 @@ def _add_login_routes(server: FastAPI, chat: Chat) -> None:
 
     @server.post("/api/login")
     def login(body: LogIn, request: Request, response: Response) -> dict[str, str]:
-        name, cookie = people.log_in(body.name.strip(), body.password, _address(request))
+        try:
+            name, cookie = people.log_in(body.name.strip(), body.password, _address(request))
+        except Refused:
+            chat.counters.add("logins_refused")
+            raise
         response.set_cookie(
             COOKIE,
             cookie,

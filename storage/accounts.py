@@ -6,13 +6,13 @@ login made before; from then on somebody is left who has the role admin, a passw
 not disabled, or the change is refused.
 """
 
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import LargeBinary, cast, delete, func, orm, select
+from sqlalchemy import ColumnElement, LargeBinary, Select, cast, delete, func, orm, select
 
 from storage.logins import Logins, anybody_has_password, end_all
-from storage.rows import AccountRow, AuditRow, LastAdmin, Note, TurnRow, UnknownRow, row
-from storage.tables import Audit, Login, Role, Turn, User
+from storage.rows import AccountRow, AuditRow, LastAdmin, Note, Standing, TurnRow, UnknownRow, row
+from storage.tables import Audit, Login, Role, State, Turn, User
 from storage.transactions import checked, insert, new_name, owner, write_audit
 
 
@@ -102,13 +102,82 @@ class Accounts(Logins):
 
         Replies and copies in branches do not count as bytes, copies not as turns either.
         """
-        num_bytes = func.sum(func.length(cast(Turn.user_text, LargeBinary)))
-        if self._engine.dialect.name != "sqlite":
-            num_bytes = func.sum(func.octet_length(Turn.user_text))
-        query = select(func.count(Turn.id), num_bytes).where(Turn.user_id == user_id, Turn.copy_of.is_(None))
+        query = select(func.count(Turn.id), self._num_bytes()).where(
+            Turn.user_id == user_id, Turn.copy_of.is_(None)
+        )
         with self._reading() as tx:
             turns, said = tx.execute(query).one()
             return turns, int(said or 0)
+
+    def standings(self, search: str, limit: int) -> list[Standing]:
+        """Return people in numbers, by name, in one statement however many they are.
+
+        Args:
+            search: a part of the name, in small or capital letters; all names have the empty one.
+            limit: so many people at most.
+        """
+        listed = select(User.id).where(User.name.icontains(search, autoescape=True))
+        return self._standings(listed.order_by(User.name).limit(limit))
+
+    def standing(self, user_id: int) -> Standing:
+        """Return the person in numbers; raises UnknownRow."""
+        for standing in self._standings(select(User.id).where(User.id == user_id)):
+            return standing
+        raise UnknownRow(f"There is no user {user_id}.")
+
+    def _standings(self, listed: Select[int]) -> list[Standing]:
+        people = listed.subquery()
+        said = (
+            select(
+                Turn.user_id,
+                func.count(Turn.id).label("turns"),
+                self._num_bytes().label("bytes"),
+                func.max(Turn.created_at).label("at"),
+            )
+            .where(Turn.user_id.in_(select(people.c.id)), Turn.copy_of.is_(None))
+            .group_by(Turn.user_id)
+            .subquery()
+        )
+        seen = (
+            select(Login.user_id, func.max(Login.last_seen).label("at"))
+            .where(Login.user_id.in_(select(people.c.id)))
+            .group_by(Login.user_id)
+            .subquery()
+        )
+        query = (
+            select(
+                User,
+                said.c.turns,
+                said.c.bytes,
+                said.c.at,
+                seen.c.at,
+                State.revision,
+                func.length(State.payload),
+            )
+            .join(people, people.c.id == User.id)
+            .outerjoin(said, said.c.user_id == User.id)
+            .outerjoin(seen, seen.c.user_id == User.id)
+            .outerjoin(State, State.user_id == User.id)
+            .order_by(User.name)
+        )
+        with self._reading() as tx:
+            return [
+                Standing(
+                    row(AccountRow, user),
+                    max((at for at in (said_at, seen_at) if at), default=None),
+                    turns or 0,
+                    int(num_bytes or 0),
+                    revision or 0,
+                    state_bytes or 0,
+                )
+                for user, turns, num_bytes, said_at, seen_at, revision, state_bytes in tx.execute(query)
+            ]
+
+    def _num_bytes(self) -> ColumnElement[Any]:
+        """Return the bytes of UTF-8 that turns hold of their person's words, summed."""
+        if self._engine.dialect.name == "sqlite":
+            return func.sum(func.length(cast(Turn.user_text, LargeBinary)))
+        return func.sum(func.octet_length(Turn.user_text))
 
     def read_others(self, reader_id: int, name: str, reason: str) -> list[TurnRow]:
         """Return everything the person called `name` said, in order, and log who read it and why.

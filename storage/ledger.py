@@ -1,4 +1,4 @@
-"""Changes to what was already said: switching memory, branching, and deleting for good.
+"""Changes to what was already said: switching memory, branching, reading anew, and deleting for good.
 
 Each that may change what memory has read counts up the person's ledger, so that a state made before it is
 known to be of the past.
@@ -61,6 +61,16 @@ class Ledger(Database):
             if session.memory_on != on:
                 session.memory_on = on
                 user.ledger += 1
+
+    def read_anew(self, user_id: int) -> int:
+        """Let what was read of the person hold no longer, and return the new ledger; raises UnknownRow.
+
+        The state stays and answers until another one, read from the first turn, takes its place.
+        """
+        with self._writing() as tx:
+            user = owner(tx, user_id)
+            user.ledger += 1
+            return user.ledger
 
     def branch(self, user_id: int, turn_id: int, name: str) -> SessionRow:
         """Return a new session that begins as the turn's session did, through that turn.

@@ -64,6 +64,25 @@ class AccountRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A person in numbers.
+
+    Attributes:
+        last_active: when something was last said, or the cookie shown (which is noted once an hour).
+        turns, bytes: stored of the person, as quotas count them.
+        revision: of the saved memory, 0 where there is none.
+        state_bytes: of the saved memory.
+    """
+
+    account: AccountRow
+    last_active: datetime | None
+    turns: int
+    bytes: int
+    revision: int
+    state_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRow:
     """A token of a person, which cannot be read again; it lets a program in until it is revoked."""
 

@@ -5,7 +5,8 @@ caller can break: a turn belongs to the person who owns its session, a position 
 and no id is ever given twice, so that "read through turn N" keeps its meaning after turns are deleted.
 
 What was said is only ever added to. Everything else that may change what memory has read (deleting,
-replacing, leaving out a session) counts up the person's `ledger`; a state holds for the count it was made at.
+replacing, leaving out a session, asking for it to be read anew) counts up the person's `ledger`; a state
+holds for the count it was made at.
 
 What lets somebody in (a password, a login's cookie, a token) is kept as a hash only. Rows of `audit` are
 written once: triggers, which the migration makes, refuse to change or delete any.
@@ -102,7 +103,7 @@ class User(Table):
     name: Mapped[str] = mapped_column(String(MAX_NAME_CHARS))
     # The last revision given to a state of this person; it outlives the state.
     last_revision: Mapped[int] = mapped_column(default=0)
-    # How often something already said was taken out of memory or put back.
+    # How often something already said was taken out of memory or put back, or was to be read anew.
     ledger: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     memory_on: Mapped[bool] = mapped_column(default=True, server_default=true())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -232,7 +232,7 @@ class Ledger(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """Begin anew, without having been asked to end."""
-        self.chat._background.shutdown(wait=False, cancel_futures=True)
+        self.chat.jobs._worker.shutdown(wait=False, cancel_futures=True)
         self._open()
 
     @invariant()
