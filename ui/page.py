@@ -13,10 +13,11 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from app.chat import Chat
+from app.desk import Desk
 from app.doorman import signed_in
 from app.errors import RemanenceError
 from app.forgetting import Selection
-from ui import demo, texts
+from ui import admin, demo, texts
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
 from ui.messages import Message, first_shown, memory_text, said_in
@@ -60,7 +61,7 @@ ONCE = """(session, first) => {
 
 
 def mount(server: FastAPI, chat: Chat) -> None:
-    """Add the page to `server`: the form at /login, the chat at /."""
+    """Add the pages to `server`: the form at /login, the admin's desk, the chat at /."""
 
     @server.get("/login", response_class=HTMLResponse)
     def login() -> str:
@@ -69,6 +70,7 @@ def mount(server: FastAPI, chat: Chat) -> None:
     if chat.demo is not None:
         demo.mount(server, chat.demo)
 
+    admin.mount(server, chat)
     server.add_middleware(OwnTabs)
     gr.mount_gradio_app(
         server,
@@ -150,6 +152,7 @@ class ChatPage:
                 [at_side.side, at_side.name, at_side.sessions, memory_line],
                 js=f"() => {IS_WIDE}",
             )
+            page.load(self.show_desk, None, at_side.desk)
         return page
 
     def _wire(self, at_side: Parts, at: Shown, wide: gr.Checkbox) -> None:
@@ -201,6 +204,7 @@ class ChatPage:
             js=SEND_DOCUMENT % texts.DOCUMENT_NOT_SENT,
             cancels=replies,
         )
+        at_side.desk.click(None, js=f"() => location.assign('{admin.PATH}/')")
         at_side.leave.click(None, js=LOG_OUT)
         at_side.leave_everywhere.click(None, js=LOG_OUT_EVERYWHERE)
 
@@ -213,6 +217,10 @@ class ChatPage:
             memory_line = str(error)
         name = texts.SIGNED_IN_AS.format(name=user)
         return gr.Sidebar(open=wide), name, self.side.sessions(user, None), memory_line
+
+    def show_desk(self, request: gr.Request) -> gr.Button:
+        """Return the way to the admin's desk, for admins."""
+        return gr.Button(visible=Desk(self._chat).is_admin(user_of(request)))
 
     def begin_session(self, wide: bool, request: gr.Request) -> tuple[Any, ...]:
         """Leave the session that is open; the next message begins another."""

@@ -50,6 +50,7 @@ class Parts:
     remembered: gr.Checkbox
     sure: gr.Group
     removed: gr.Button
+    desk: gr.Button
     leave: gr.Button
     leave_everywhere: gr.Button
 
@@ -80,6 +81,7 @@ class Side:
                     gr.Markdown(texts.DELETE_SESSION_SURE)
                     removed = gr.Button(texts.DELETE_FOR_GOOD, variant="stop", size="sm")
                     kept = gr.Button(texts.KEEP, size="sm")
+            desk = gr.Button(texts.DESK_LINK, size="sm", visible=False)
             leave = gr.Button(texts.LOG_OUT, size="sm")
             leave_everywhere = gr.Button(texts.LOG_OUT_EVERYWHERE, size="sm")
         search.change(self.search, search, hits, show_progress="hidden")
@@ -99,6 +101,7 @@ class Side:
             remembered=remembered,
             sure=sure,
             removed=removed,
+            desk=desk,
             leave=leave,
             leave_everywhere=leave_everywhere,
         )

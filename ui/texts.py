@@ -259,3 +259,110 @@ DEMO_NEVER_SAID = "(never said)"
 DEMO_COUNTED = "Right of {n} answerable"
 DEMO_DECLINED = "Declined of {n} never said"
 DEMO_COUNT = "{right} ({share:.0%})"
+
+# The admin's desk
+DESK_LINK = "Admin's desk"
+DESK_TITLE = "Admin's desk"
+DESK_SIGNED_IN = "Signed in as {name}"
+DESK_INTRO = (
+    "What you do here to somebody stands in the audit log, with your name and your reason."
+    " What people said is not shown."
+)
+DESK_PEOPLE = "People"
+DESK_JOBS = "Jobs"
+DESK_AUDIT = "Audit log"
+DESK_SERVER = "Server"
+DESK_SEARCH = "Search names"
+DESK_NOBODY = "Nobody is called like that."
+DESK_MORE = "Only the first {number:,} are listed: search for the others."
+DESK_PEOPLE_HEADINGS = ("Name", "Role", "Last active", "Turns", "Bytes", "Revision", "How full")
+DESK_DISABLED = "disabled"
+DESK_NEVER = "never"
+DESK_NOT_MEASURED = "…"
+DESK_NO_MEMORY = "nothing read"
+DESK_DAMAGED = "damaged: rebuild it"
+DESK_PERSON = "Person"
+DESK_CHOOSE = "Choose somebody to see their figures."
+DESK_REASON = "Reason"
+DESK_REASON_HINT = "For the audit log; every act takes one."
+DESK_FIGURE_HEADINGS = ("Figure", "Value")
+DESK_SINCE = "Account since"
+DESK_PASSWORD = "Has a password"
+DESK_TURNS = "Turns stored"
+DESK_BYTES = "Bytes said"
+DESK_OF_QUOTA = "{number:,} of {quota:,}"
+DESK_FULLNESS = "How full the memory is"
+DESK_FULL_OF = "How full {name} is"
+DESK_REVISION = "Revision"
+DESK_READ_TURNS = "Turns read"
+DESK_READ_TOKENS = "Tokens read"
+DESK_READ_SESSIONS = "Chats read"
+DESK_UNREAD = "Turns yet to read"
+DESK_SAVED = "Saved"
+DESK_STATE_BYTES = "Bytes of the memory"
+DESK_YES, DESK_NO = "yes", "no"
+DESK_LAYERS = "Layers of the memory"
+DESK_LAYER_HEADINGS = ("Layer", "Directions in use", "Effective rank", "How full")
+DESK_REBUILD = "Rebuild the memory"
+DESK_DISABLE, DESK_ENABLE = "Disable", "Enable"
+DESK_ROLE, DESK_ROLE_BUTTON = "Role", "Give this role"
+DESK_MAX_TURNS, DESK_MAX_BYTES = "Turns at most", "Bytes at most"
+DESK_QUOTA_HINT = "Empty for any number."
+DESK_QUOTA_BUTTON = "Set the quota"
+DESK_RESET = "Reset"
+DESK_RESET_WHOM = "Everything this person said is deleted, chats and memory. It cannot be brought back."
+DESK_RESET_SURE, DESK_RESET_NOT = "Delete it for good", "Keep it"
+DESK_MESSAGES = "Read the messages"
+DESK_MESSAGES_HINT = (
+    "It takes a right that only the command line gives (`remanence user right`), and stands in the audit log."
+)
+DESK_MESSAGES_HEADINGS = ("When", "Chat", "Said", "Reply")
+DESK_ADD = "Add a person"
+DESK_ADD_NAME, DESK_ADD_PASSWORD, DESK_ADD_BUTTON = "New name", "First password", "Add"
+DESK_JOB_HEADINGS = ("Number", "Person", "What", "State", "Progress", "Asked for", "How it ended")
+DESK_JOB_KINDS = {
+    "read": "reading",
+    "rebuild": "rebuilding",
+    "forget": "reading after forgetting",
+    "verify": "verifying",
+}
+DESK_NO_JOBS = "No job runs or waits, and none ended of late but readings that went well."
+DESK_TURNS_OF = "{done:,} of {total:,} turns"
+DESK_JOB, DESK_CANCEL = "Job number", "Cancel the job"
+DESK_AUDIT_FILTER = "Only what was done to"
+DESK_AUDIT_HEADINGS = ("When", "Who", "What", "To whom", "Why")
+DESK_NO_AUDIT = "Nothing was done."
+DESK_COUNTS = "Since {since:%Y-%m-%d %H:%M} UTC"
+DESK_COUNT_HEADINGS = ("What", "How many")
+DESK_COUNT_NAMES = {
+    "replies": "replies",
+    "replies_failed": "replies that failed",
+    "prompt_tokens": "tokens in prompts",
+    "reply_tokens": "tokens in replies",
+    "readings": "readings",
+    "jobs_failed": "jobs that failed",
+    "logins_refused": "logins refused",
+}
+DESK_MACHINE = "Model and machine"
+DESK_MACHINE_HEADINGS = ("What", "Found", "Problem")
+
+DESK_DONE_REBUILD = "The memory of {name} is rebuilt as job {number}; what there is answers meanwhile."
+DESK_DONE_RESET = "Deleted: {turns:,} turns in {sessions:,} chats of {name}."
+DESK_DONE_DISABLED = "{name} is disabled: every login and token of theirs has ended."
+DESK_DONE_ENABLED = "{name} may come in again."
+DESK_DONE_ROLE = "{name} has the role {role}."
+DESK_DONE_QUOTA = "The quota of {name} is set."
+DESK_DONE_ADDED = "{name} may come in with that password."
+DESK_DONE_CANCEL = "Job {number} of {name} stops at its next turn."
+DESK_WAS_OVER = "Job {number} of {name} is over ({state})."
+
+DESK_REFUSED = "That is for admins."
+DESK_REFUSED_CLOSED = (
+    "Whoever runs this server can make you one: remanence user role NAME admin. After that, come back here."
+)
+DESK_REFUSED_OPEN = (
+    "Nobody has a password here yet, so there is no admin. Log out and come in with a password of your"
+    " choice: who sets the first one becomes the admin, and from then on everybody needs one. On the command"
+    " line the same is: remanence user add NAME --role admin."
+)
+DESK_BACK = "Back to the chat"

@@ -138,6 +138,8 @@ DEMO_OPEN = {
     "POST /demo/gradio_api/queue/join",
     "GET /demo/gradio_api/queue/data",
 }
+# All of the admin's desk, what Gradio brings along included.
+DESK = {"GET /admin"} | {route.replace(" ", " /admin") for route in GRADIO}
 
 
 def routes(found: list[BaseRoute], before: str = "") -> Iterator[str]:
@@ -188,7 +190,7 @@ def send(client: TestClient, route: str, **options: Any) -> Any:
 
 def test_every_route_is_in_a_table(server: FastAPI) -> None:
     """And every entry of a table is a route; what the doorman lets anybody do is what stands here."""
-    assert set(routes(server.routes)) == ANYBODY | PERSON | set(ADMIN) | GRADIO | DEMO
+    assert set(routes(server.routes)) == ANYBODY | PERSON | set(ADMIN) | GRADIO | DEMO | DESK
     assert {" ".join(route) for route in OPEN_TO_ANYBODY} == ANYBODY
     for route in DEMO_OPEN:
         assert send(browser(server), route, json={}).status_code != 401, route
@@ -244,6 +246,36 @@ def test_what_is_for_admins_is_for_nobody_else(server: FastAPI, chat: Chat) -> N
     assert [turn["user"] for turn in read.json()] == ["my secret is xylophone"]
     entry = root.get("/api/audit").json()[0]
     assert (entry["actor"], entry["subject"], entry["reason"]) == ("root", "Ada", "a court order")
+
+
+def test_the_desk_is_for_admins(server: FastAPI, chat: Chat) -> None:
+    """Each of its routes, with whatever is sent along, and no longer once the role is taken."""
+    bob, root = browser(server, "Bob"), browser(server, "root")
+    assert root.get("/admin").headers["location"] == "/admin/"
+    assert "gradio" in root.get("/admin/").text
+    chat.people.add("second", PASSWORD, "admin", NOTE)
+    chat.people.set_role("root", "user", NOTE)
+    for name, client in (("Bob", bob), ("root", root)):
+        let_in = [route for route in DESK if send(client, route, json={}).status_code != 403]
+        assert let_in == [], name
+    page = bob.get("/admin/", headers={"accept": "text/html"})
+    assert page.status_code == 403
+    assert "remanence user role NAME admin" in page.text
+    # what is only called alike is not the desk's
+    assert bob.get("/adminton").status_code != 403
+
+
+def test_an_open_server_has_no_desk_and_says_how_to_get_one(chat: Chat) -> None:
+    """A name is all it takes there, and nobody's name makes an admin."""
+
+    async def build() -> FastAPI:
+        return create_server(chat)
+
+    client = TestClient(asyncio.run(build()), base_url=HERE)
+    client.post("/api/login", json={"name": "Ada"})
+    page = client.get("/admin/", headers={"accept": "text/html"})
+    assert page.status_code == 403
+    assert "who sets the first one becomes the admin" in page.text
 
 
 def test_a_token_opens_its_scopes_and_nothing_else(server: FastAPI, chat: Chat) -> None:
