@@ -10,6 +10,8 @@
 | POST /api/ask | a person, scope chat | `{"text", "session"?, "memory"?}`: as `remanence ask --json` |
 | POST /api/documents?name=FILE | a person | the file itself, to be remembered: `{"session"}` |
 | GET /api/memory | a person, scope memory | how much memory has read |
+| GET /api/jobs | a person | what is read of the person's turns at the moment, and how far: `app.jobs` |
+| POST /api/jobs/{number}/cancel | a person | stops one of the person's own jobs |
 
 Routes for admins are in `app.admin`, those of files that a person takes along or brings in
 `app.api_takeout`. Who comes in by name, cookie or token is `app.accounts`, and `app.doorman` sees to it for
@@ -35,6 +37,7 @@ from app.api_takeout import add_takeout_routes
 from app.chat import Chat
 from app.doorman import COOKIE, Doorman, account_of, error_response, is_loopback
 from app.errors import BadRequest, Refused, RemanenceError, Unavailable
+from app.jobs import Job
 
 PAGES = "remanence.pages"
 COOKIE_DAYS = 30
@@ -108,6 +111,14 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
     def memory(request: Request) -> dict[str, object]:
         name = account_of(request).name
         return {"user": name, **asdict(chat.memory(name))}
+
+    @server.get("/api/jobs")
+    def jobs(request: Request) -> list[Job]:
+        return chat.jobs.listed(account_of(request).name)
+
+    @server.post("/api/jobs/{number}/cancel")
+    def cancel(number: int, request: Request) -> Job:
+        return chat.jobs.cancel(number, account_of(request).name)
 
     add_admin_routes(server, chat.people)
     add_takeout_routes(server, chat)

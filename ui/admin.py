@@ -32,9 +32,12 @@ from ui.listings import (
     person_tables,
 )
 from ui.tables import note
-from ui.theme import theme
 from ui.visitor import user_of
 
+# The hints of Gradio's own are paler than everybody can read.
+THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+    body_text_color_subdued="*neutral_600", block_info_text_color="*neutral_600"
+)
 # How often the jobs and the counts are looked at, while they are shown.
 LOOK_S = 2
 
@@ -62,7 +65,7 @@ def mount(server: FastAPI, chat: Chat) -> None:
         ssr_mode=False,
         run_history=False,
         footer_links=[],
-        theme=theme(),
+        theme=THEME,
         css=tables.CSS,
     )
 

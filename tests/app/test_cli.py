@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -16,6 +17,7 @@ import app.console
 import app.wiring
 from app.chat import Chat
 from app.cli import main
+from app.jobs import Jobs
 from app.settings import Settings
 from memory.generator import Generator
 from model.training.loop import TrainingConfig
@@ -355,6 +357,36 @@ def test_ctrl_c_while_catching_up_ends_ask(settings: Settings, monkeypatch: pyte
     finally:
         signal.signal(signal.SIGINT, before)
     assert stored(settings) == {"Ada": 1}
+
+
+@pytest.mark.usefixtures("ada")
+def test_ctrl_c_while_rebuilding_leaves_the_memory_as_it_was(
+    capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers as before, and nothing is left to be read."""
+    assert main(["memory", "rebuild", "--user", "Ada"]) == 0
+    shown: list[dict[str, Any]] = []
+
+    def show() -> None:
+        capsys.readouterr()
+        assert main(["memory", "show", "--user", "Ada", "--json"]) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+
+    show()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "_note", lambda *_args: signal.raise_signal(signal.SIGINT))
+        try:
+            assert main(["memory", "rebuild", "--user", "Ada"]) == 130
+        finally:
+            signal.signal(signal.SIGINT, before)
+    show()
+    assert shown[0]["turns"] == shown[1]["turns"] == 1
+    assert shown[1]["unread"] == 0
+    revision = shown[1]["revision"]
+    assert main(["ask", "--user", "Ada", "--memory", "off", "hello"]) == 0
+    show()
+    assert shown[2]["revision"] == revision
 
 
 def test_a_defect_before_the_log_is_known_shows_no_traceback(

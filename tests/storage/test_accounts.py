@@ -6,10 +6,11 @@ from pathlib import Path
 from sqlite3 import IntegrityError, connect
 
 import pytest
+from sqlalchemy import event
 
 import storage.logins
 from storage.logins import LOGIN_LASTS, LOGIN_RESTS, NOTICED_EVERY
-from storage.rows import BadName, LastAdmin, NameTaken, NewSession, Note, UnknownRow
+from storage.rows import BadName, LastAdmin, NameTaken, NewSession, Note, Reading, UnknownRow
 from storage.store import Store
 
 NOTE = Note("command line", "a test")
@@ -58,6 +59,43 @@ def test_the_first_account_with_a_password_is_an_admins_and_closes_the_store(sto
     store.add_account("root", "admin", "hash", NOTE)
     assert store.is_closed()
     assert store.add_account("bob", "user", "hash", NOTE).role == "user"
+
+
+def test_people_in_numbers(store: Store, clock: Clock, root: int) -> None:
+    """Those whose names hold what is asked for: what they said, as quotas count it, and when."""
+    anna = store.add_user("Anna")
+    session = store.add_session(anna.id, "talk")
+    turn = store.add_turn(anna.id, session.id, "Grüße", "Hello", "complete")
+    store.branch(anna.id, turn.id, "branch")
+    store.add_login(root, "hash of a cookie", "hash of root")
+    store.save_state(anna.id, 0, Reading(b"12345", "", "g", "b", 0, turn.id, 1, 2))
+    found = {standing.account.name: standing for standing in store.standings("", 10)}
+    assert list(found) == ["Anna", "root"]
+    annas, roots = found["Anna"], found["root"]
+    assert (annas.turns, annas.bytes, annas.revision, annas.state_bytes) == (1, 7, 1, 5)
+    assert (roots.turns, roots.bytes, roots.revision, roots.state_bytes) == (0, 0, 0, 0)
+    assert (annas.last_active, roots.last_active) == (turn.created_at, clock.at)
+    assert store.standing(anna.id) == annas
+    assert [s.account.name for s in store.standings("NN", 10)] == ["Anna"]
+    assert [s.account.name for s in store.standings("", 1)] == ["Anna"]
+    for none in ("%", "_", "annas"):
+        assert store.standings(none, 10) == []
+    with pytest.raises(UnknownRow):
+        store.standing(99)
+
+
+@pytest.mark.usefixtures("root")
+def test_people_in_numbers_are_one_statement(store: Store) -> None:
+    """However many they are."""
+    statements: list[str] = []
+    event.listen(store._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    counts = []
+    for name in ("Anna", "Ben", "Carl"):
+        store.add_user(name)
+        statements.clear()
+        store.standings("", 10)
+        counts.append(len([s for s in statements if "FROM users" in s]))
+    assert counts == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["command line", "Command Line"])

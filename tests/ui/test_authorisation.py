@@ -35,6 +35,9 @@ PERSON = {
     "GET /api/memory",
     "GET /api/export",
     "POST /api/import",
+    "GET /api/jobs",
+    # a number of somebody else's job is that of none
+    "POST /api/jobs/{number}/cancel",
 }
 ADMIN = {
     "GET /api/people": None,
@@ -246,6 +249,20 @@ def test_what_is_for_admins_is_for_nobody_else(server: FastAPI, chat: Chat) -> N
     assert [turn["user"] for turn in read.json()] == ["my secret is xylophone"]
     entry = root.get("/api/audit").json()[0]
     assert (entry["actor"], entry["subject"], entry["reason"]) == ("root", "Ada", "a court order")
+
+
+def test_a_job_is_seen_and_cancelled_by_whose_it_is(server: FastAPI, chat: Chat) -> None:
+    """By nobody else, an admin neither: the desk is for that, where it is logged."""
+    with chat.jobs.running("verify", "Ada", 1):
+        (job,) = chat.jobs.listed()
+        for name in ("Bob", "root"):
+            client = browser(server, name)
+            assert client.get("/api/jobs").json() == []
+            refused = client.post(f"/api/jobs/{job.id}/cancel")
+            assert (refused.status_code, "Ada" in refused.text) == (404, False)
+        ada = browser(server, "Ada")
+        assert [found["id"] for found in ada.get("/api/jobs").json()] == [job.id]
+        assert ada.post(f"/api/jobs/{job.id}/cancel").json()["state"] == "running"
 
 
 def test_the_desk_is_for_admins(server: FastAPI, chat: Chat) -> None:
