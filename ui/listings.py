@@ -77,10 +77,10 @@ def person_tables(person: Person, overview: Overview | None) -> str:
         ]
     layers = [
         (
-            texts.LAYER.format(number=layer),
+            texts.DESK_LAYER.format(number=layer),
             f"{gauge.num_directions} / {gauge.state_size}",
             f"{gauge.effective_rank:.1f}",
-            meter(gauge.fullness, texts.DESK_FULL_OF.format(name=texts.LAYER.format(number=layer))),
+            meter(gauge.fullness, texts.DESK_FULL_OF.format(name=texts.DESK_LAYER.format(number=layer))),
         )
         for layer, gauge in enumerate(overview.gauges if overview else ())
     ]

@@ -302,6 +302,7 @@ DESK_SAVED = "Saved"
 DESK_STATE_BYTES = "Bytes of the memory"
 DESK_YES, DESK_NO = "yes", "no"
 DESK_LAYERS = "Layers of the memory"
+DESK_LAYER = "layer {number}"
 DESK_LAYER_HEADINGS = ("Layer", "Directions in use", "Effective rank", "How full")
 DESK_REBUILD = "Rebuild the memory"
 DESK_DISABLE, DESK_ENABLE = "Disable", "Enable"

@@ -316,6 +316,27 @@ def test_a_cancelled_rebuild_does_not_bring_back_what_was_forgotten_meanwhile(
     assert chat.settle("Ada").turns == 0
 
 
+def test_nor_what_was_forgotten_just_before_it_began(
+    chat: Chat, store: Store, ada: UserRow, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the memory and the mark that it is to be read anew."""
+    session = store.sessions(ada.id)[0].id
+    read_anew = Store.read_anew
+
+    def left_out_before(self: Store, user_id: int) -> int:
+        self.set_session_memory(user_id, session, False)
+        self.set_session_memory(user_id, session, True)
+        return read_anew(self, user_id)
+
+    monkeypatch.setattr(Store, "read_anew", left_out_before)
+    before = row(store, ada)
+    step(2, lambda: chat.jobs.cancel(chat.jobs.listed("Ada")[0].id))
+    with pytest.raises(Cancelled):
+        chat.rebuild("Ada")
+    assert row(store, ada) == before
+    assert not chat._recollector._saved(ada)[1]
+
+
 def test_a_rebuild_that_a_crash_ends_goes_on_at_the_next_start(
     chat: Chat, store: Store, ada: UserRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
