@@ -57,7 +57,7 @@ def test_the_docstring_draws_the_whole_tree() -> None:
     classes = [
         cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, RemanenceError)
     ]
-    assert len(classes) == 11
+    assert len(classes) == 12
     assert all(f"{cls.__name__} " in str(errors.__doc__) or cls is RemanenceError for cls in classes)
 
 
