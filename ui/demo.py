@@ -25,7 +25,6 @@ from app.demo import (
 from app.errors import BadRequest, RemanenceError
 from app.recall import Person
 from ui import texts
-from ui.demo_events import DemoEvents
 from ui.demo_tables import cards_html, said_html, score_html, steps_html
 
 log = logging.getLogger(__name__)
@@ -90,7 +89,6 @@ def mount(server: FastAPI, demo: Demo) -> None:
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=CSS,
     )
-    server.add_middleware(DemoEvents)
 
 
 class DemoPage:

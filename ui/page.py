@@ -18,6 +18,7 @@ from app.doorman import signed_in
 from app.errors import RemanenceError
 from app.forgetting import Selection
 from ui import admin, demo, texts
+from ui.events import PlainEvents
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
 from ui.messages import Message, first_shown, memory_text, said_in
@@ -67,6 +68,8 @@ def mount(server: FastAPI, chat: Chat) -> None:
     def login() -> str:
         return login_page(chat.people.is_closed(), has_demo=chat.demo is not None)
 
+    # behind all that says who may come in, which is added later
+    server.add_middleware(PlainEvents)
     if chat.demo is not None:
         demo.mount(server, chat.demo)
 

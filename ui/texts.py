@@ -24,6 +24,10 @@ EMPTY_SESSION = "Tell me something about yourself, and ask me about it another d
 STOPPED = "*(stopped)*"
 FAILED = "Something went wrong that should not; the log in the data folder says what."
 
+NO_FILES = "Files are not taken this way."
+NO_EVENT = "That is no event of this page."
+TOO_MUCH_AT_ONCE = "That is too much at once."
+
 MEMORY = "Memory: turns read {turns:,} · tokens {tokens:,} · revision {revision}"
 MEMORY_UPDATED = (
     "Memory updated (Undo takes it back): turns read {turns:,} · tokens {tokens:,} · revision {revision}"
@@ -179,8 +183,6 @@ UNREACHABLE = "The server could not be reached, or broke off; try again."
 # The demo.
 DEMO_TITLE = "Demo: what does it recall?"
 DEMO_LINK = "See what it recalls: the demo, no account needed"
-DEMO_NO_EVENT = "That is no event of the demo."
-DEMO_TOO_MUCH = "That is too much at once."
 DEMO_BACK = "To the chat"
 DEMO_INTRO = (
     "Choose somebody, let the sessions be folded into a memory of fixed size, then ask. The same model"

@@ -1,23 +1,21 @@
 """The page of the demo: visitors get what they asked for, and nothing else of the server."""
 
-import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.chat import Chat
 from app.demo import METHODS, Demo, Trial
 from app.recall import Answered, Question
-from app.server import create_server
 from app.settings import Settings
 from storage.store import Store
 from tests.app.conftest import Loaded
-from ui import demo_events, texts
+from tests.ui.conftest import serve
+from ui import events, texts
 from ui.demo import OWN, DemoPage
 from ui.demo_tables import cards_html, score_html
 
@@ -30,16 +28,6 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def page(loaded: Loaded, settings: Settings) -> DemoPage:
     """The page over the tiny model."""
     return DemoPage(Demo(*loaded, settings))
-
-
-def serve(chat: Chat) -> FastAPI:
-    """The server of `chat` with its pages."""
-
-    async def build() -> FastAPI:
-        # within a loop, or Gradio makes one and leaves it open
-        return create_server(chat)
-
-    return asyncio.run(build())
 
 
 @pytest.fixture
@@ -175,12 +163,12 @@ def test_an_event_brings_texts_and_nothing_else(visitor: TestClient, change: dic
     """Gradio would fetch the address of a file that stands in the place of a text."""
     event = {"data": ["m0", ""], "fn_index": 2, "session_hash": "visitor1"} | change
     answer = visitor.post(JOIN, json=event)
-    assert (answer.status_code, answer.json()) == (422, {"error": texts.DEMO_NO_EVENT})
+    assert (answer.status_code, answer.json()) == (400, {"error": texts.NO_EVENT})
 
 
 def test_an_event_that_is_too_large_is_not_read(visitor: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever its headers say of its size."""
-    monkeypatch.setattr(demo_events, "MAX_EVENT_BYTES", 100)
+    monkeypatch.setattr(events, "MAX_DEMO_EVENT_BYTES", 100)
     assert visitor.post(JOIN, content=b"x" * 101).status_code == 413
     assert visitor.post(JOIN, content=iter([b"x" * 60] * 2)).status_code == 413
 

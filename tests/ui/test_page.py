@@ -1,6 +1,5 @@
 """The page: what it shows to whom, and that it needs nothing from elsewhere; the model says three words."""
 
-import asyncio
 import inspect
 import re
 from collections.abc import Iterator
@@ -10,14 +9,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import app.chat
 from app.chat import Chat
 from app.errors import MemoryDamaged
 from app.recollection import MemoryFigures
-from app.server import create_server
+from tests.ui.conftest import serve
 from ui import texts
 from ui.messages import answer_text, memory_text, throttled
 from ui.page import ChatPage
@@ -295,12 +293,7 @@ def test_the_memory_line_counts(chat: Chat) -> None:
 
 def test_the_installed_page_is_served_and_needs_nothing_from_elsewhere(chat: Chat) -> None:
     """The door for anybody, the chat for who came in; neither loads anything from another host."""
-
-    async def build() -> FastAPI:
-        # within a loop, or Gradio makes one and leaves it open
-        return create_server(chat)
-
-    with TestClient(asyncio.run(build()), base_url=HERE) as client:
+    with TestClient(serve(chat), base_url=HERE) as client:
         door = client.get("/", headers={"accept": "text/html"})
         assert texts.LOGIN_BUTTON in door.text
         assert client.get("/config").status_code == 401
