@@ -1,74 +1,60 @@
-"""What a person said and what is remembered of it: looking into it, changing it, having it gone.
+"""What a person brings and takes along, and a closer look at what is remembered.
 
 From outside a person is a name; a session or a turn is a number among that person's own. Errors of the
 packages below leave as `RemanenceError`.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import torch
 
-from app.accounts import checked_note
-from app.counters import Counters
 from app.demo import Demo
 from app.doctor import Finding, examine
 from app.documents import read_document
-from app.errors import BadRequest, Unavailable, translated
-from app.forgetting import Receipt, Selection, forget
+from app.errors import BadRequest, translated
 from app.formats import Conversation
 from app.history import History
 from app.inspection import (
     QUESTIONS,
     Contribution,
     Explanation,
-    Overview,
     Recollected,
     ask_each,
     contributions,
     explain,
-    overview,
 )
-from app.jobs import Job, Jobs
-from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
-from app.sessions import Sessions
+from app.memories import Memories
+from app.recollection import OnTurn
 from app.settings import Settings
 from app.takeout import pack_takeout, read_open, write_takeout
 from app.transcript import check_message, session_name
-from memory.gauge import measure
 from memory.generator import Generator
 from model.base import BaseModel
 from model.conversation import prompt_ids
 from model.generation import Sampling
 from model.lora import save_lora
-from storage.rows import Forgotten, NewSession, Note, SessionRow, TurnRow, UserRow
+from storage.rows import NewSession, SessionRow, TurnRow
 from storage.store import Store
 from storage.transactions import is_name
 
 
-class Archive(Sessions):
-    """What people said, in a store, and the memories that a model and its generator made of it.
+class Archive(Memories):
+    """People's sessions and memories, with all that goes in and out of them.
 
     Attributes:
-        people: their accounts.
         demo: the same model for anybody to try, without any of that; None where it is switched off.
     """
 
     def __init__(self, store: Store, lm: BaseModel, generator: Generator, settings: Settings) -> None:
-        super().__init__(store)
+        super().__init__(store, lm, generator, settings)
         self.demo = Demo(lm, generator, settings) if settings.demo else None
-        self._lm = lm
-        self._settings = settings
-        self._recollector = Recollector(store, lm, generator, settings.memory_roles)
         self._history = History(store, lm)
         self._sampling = Sampling(
             temperature=settings.temperature, top_p=settings.top_p, max_new_tokens=settings.max_new_tokens
         )
-        self.counters = Counters()
-        self.jobs = Jobs(self.counters)
 
     @translated()
     def history_tokens(self, user: str, turn: TurnRow) -> int:
@@ -78,44 +64,6 @@ class Archive(Sessions):
         """
         message = prompt_ids(self._lm, [], turn.user_text, 0)
         return self._history.tokens_before(self._person(user), turn) + len(message)
-
-    @translated()
-    def memory(self, user: str) -> MemoryFigures:
-        """Return how much the saved memory has read, zeros where nothing is saved.
-
-        Raises:
-            NotFound: no such person.
-            MemoryDamaged: the saved memory is not what was saved.
-        """
-        saved = saved_memory(self._store, self._person(user))
-        if saved is None:
-            return MemoryFigures(0, 0, 0)
-        row, _ = saved
-        return MemoryFigures(row.revision, row.num_turns, row.num_tokens)
-
-    @translated()
-    def overview(self, user: str) -> Overview:
-        """Return what the saved memory is, zeros where nothing is saved.
-
-        Raises:
-            NotFound: no such person.
-            MemoryDamaged: the saved memory is not what was saved.
-        """
-        return overview(self._store, self._person(user))
-
-    @translated()
-    def fullness(self, user: str) -> tuple[int, float]:
-        """Return the revision of the saved memory and how full its fullest layer is; zeros for none.
-
-        Raises:
-            NotFound: no such person.
-            MemoryDamaged: the saved memory is not what was saved.
-        """
-        saved = saved_memory(self._store, self._person(user))
-        if saved is None:
-            return 0, 0.0
-        row, state = saved
-        return row.revision, max((gauge.fullness for gauge in measure(state)), default=0.0)
 
     @translated()
     def examine(self) -> list[Finding]:
@@ -226,107 +174,6 @@ class Archive(Sessions):
         return num_turns
 
     @translated()
-    def mark(self, user: str) -> MemoryMark:
-        """Return what the person's memory is, once it has read everything, and what made it.
-
-        Raises:
-            NotFound: no such person.
-            MemoryDamaged: the saved memory is not what was saved.
-        """
-        return self._recollector.mark(self._recollector.catch_up(self._person(user)))
-
-    @translated()
-    def settle(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
-        """Return what memory has read once it has read everything the person said.
-
-        Args:
-            on_turn: called after each turn read, with the number of turns read so far.
-
-        Raises:
-            NotFound: no such person.
-            MemoryDamaged: the saved memory is not what was saved.
-            Cancelled: somebody cancelled the reading.
-        """
-        person = self._person(user)
-        with self.jobs.running("read", user, self._num_turns(person), on_turn) as told:
-            return self._recollector.catch_up(person, told).figures
-
-    @translated()
-    def rebuild(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
-        """Read everything the person said again, also over a damaged memory.
-
-        Until the new memory is whole a sound one answers, and does so on where the rebuilding is cancelled.
-
-        Raises:
-            NotFound: no such person.
-            Cancelled: somebody cancelled it.
-        """
-        person = self._person(user)
-        with self.jobs.running("rebuild", user, self._num_turns(person), on_turn) as told:
-            return self._recollector.rebuild(person, told).figures
-
-    @translated()
-    def rebuild_later(self, user: str) -> Job:
-        """Let everything the person said be read again in the background; raises NotFound."""
-        person = self._person(user)
-        return self.jobs.start(
-            "rebuild", user, self._num_turns(person), lambda told: self._recollector.rebuild(person, told)
-        )
-
-    @translated()
-    def is_memory_on(self, user: str) -> bool:
-        """Return whether memory is on for the person; raises NotFound."""
-        return self._person(user).memory_on
-
-    @translated()
-    def set_memory(self, user: str, on: bool, session: int | None = None) -> None:
-        """Switch memory on or off, for everything the person says or for one session; raises NotFound.
-
-        What is said while the person's memory is off is never read. A session that is left out is not read
-        while it is, what was read of it is read anew without it; switched on, it is taken in again.
-        """
-        person = self._person(user)
-        if session is None:
-            self._store.set_memory(person.id, on)
-            return
-        self._session(person, session)
-        self._store.set_session_memory(person.id, session, on)
-        self._read_later(person)
-
-    @translated()
-    def forget(self, user: str, selection: Selection, on_turn: OnTurn | None = None) -> Receipt:
-        """Delete for good what `selection` names, and return what came of it.
-
-        Raises:
-            NotFound: no such person, session or turn.
-            Cancelled: it is deleted, and somebody cancelled the reading of what is kept.
-        """
-        person = self._person(user)
-        with self.jobs.running("forget", user, self._num_turns(person), on_turn) as told:
-            return forget(self._store, self._recollector, person, selection, told)
-
-    @translated()
-    def reset(self, user: str, note: Note) -> Forgotten:
-        """Delete for good everything the person said; `note` is who does it and why; raises NotFound."""
-        person = self._person(user)
-        gone = self._store.forget_everything(person.id, checked_note(note))
-        self._recollector.drop(person)
-        return gone
-
-    @translated()
-    def verify(self, user: str, on_turn: OnTurn | None = None) -> tuple[str, str]:
-        """Return the hash of the memory as it is, and of one that is read from the beginning beside it.
-
-        Raises:
-            NotFound: no such person.
-            MemoryDamaged: the saved memory is not what was saved.
-            Cancelled: somebody cancelled it.
-        """
-        person = self._person(user)
-        with self.jobs.running("verify", user, self._num_turns(person), on_turn) as told:
-            return self._recollector.verify(person, told)
-
-    @translated()
     def why(self, user: str, question: str, on_turn: OnTurn | None = None) -> Explanation:
         """Return the likeliest answer in a new session, and which turns it leans on; nothing is stored.
 
@@ -397,32 +244,6 @@ class Archive(Sessions):
             return save_lora(adapter, self._lm, folder, getattr(torch, dtype))
         except OSError as exc:
             raise BadRequest(f"The folder {folder} cannot be written: {exc.strerror}.") from exc
-
-    @translated()
-    def read_what_was_left(self) -> None:
-        """Let memory read, in the background, every turn that an earlier run stored and did not get to."""
-        for person in self._store.users():
-            self._read_later(person)
-
-    def _read_later(self, person: UserRow) -> None:
-        # a chat that is closing leaves the turn to the next start
-        with suppress(Unavailable):
-            self.jobs.start(
-                "read",
-                person.name,
-                self._num_turns(person),
-                lambda told: self._recollector.catch_up(person, told),
-            )
-
-    def _num_turns(self, person: UserRow) -> int:
-        return self._store.count_memory_turns(person.id)
-
-    def close(self) -> None:
-        """End the reading in progress at its next turn; nothing is answered afterwards.
-
-        What is left unread is read at the next start, or when the memory is next used.
-        """
-        self.jobs.close()
 
 
 def _imported_name(told: Conversation, taken: Collection[str]) -> str:
