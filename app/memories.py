@@ -103,6 +103,16 @@ class Memories(Sessions):
             return self._recollector.catch_up(person, told).figures
 
     @translated()
+    def settle_soon(self, user: str) -> MemoryFigures:
+        """Return what `settle` does where there is little to read, else what is read so far.
+
+        Raises:
+            NotFound: no such person.
+            MemoryDamaged: the saved memory is not what was saved.
+        """
+        return self._recollector.latest(self._person(user)).figures
+
+    @translated()
     def rebuild(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
         """Read everything the person said again, also over a damaged memory.
 

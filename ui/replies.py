@@ -181,11 +181,10 @@ class Replies:
         said = said_in(self._chat, user, answer.session_id, first)
         yield gr.skip(), sessions, said, memory_text(answer.memory) + texts.READING
         took = answer_text(answer, self._chat.history_tokens(user, answer.turn))
-        if answer.memory.unread:
-            # a long reading is under way: nobody waits for its end to say the next thing
-            line = memory_text(answer.memory)
-        elif answer.memory_on:
-            line = memory_text(self._chat.settle(user), texts.MEMORY_UPDATED)
+        if answer.memory_on:
+            # nobody waits for the end of a long reading to say the next thing
+            read = self._chat.settle_soon(user)
+            line = memory_text(read, texts.MEMORY if read.unread else texts.MEMORY_UPDATED)
         else:
             is_off = not self._chat.is_memory_on(user)
             line = texts.MEMORY_NOT_UPDATED.format(why=texts.WHY_OFF if is_off else texts.WHY_LEFT_OUT)

@@ -40,7 +40,7 @@ ANSWERED_FOR_LESS = (
     " · prompt tokens {prompt_tokens:,}; with everything you said and were told before, {history_tokens:,}"
     " · {seconds:.1f} s"
 )
-UNREAD = " · {unread:,} older messages are still to be read"
+UNREAD = " · still to be read {unread:,}"
 READING = " · reading this turn"
 
 CHAT_TAB = "Chat"

@@ -10,7 +10,7 @@ import app.chat
 import app.desk
 from app.chat import Chat
 from app.desk import Desk
-from app.errors import Refused
+from app.errors import Refused, ReplyFailed
 from storage.rows import Note
 
 NOTE = Note("command line")
@@ -102,6 +102,6 @@ def test_what_happens_is_counted(desk: Desk, chat: Chat, monkeypatch: pytest.Mon
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(app.chat, "stream", failing)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ReplyFailed):
         list(chat.reply("Ada", None, "again"))
     assert desk.counts("root")[1]["replies_failed"] == 1

@@ -148,7 +148,7 @@ def test_a_failure_after_the_turn_was_stored_changes_the_memory_line_only(
     def damaged(*_args: object) -> None:
         raise MemoryDamaged("The saved memory of Ada is damaged.")
 
-    monkeypatch.setattr(Chat, "settle", damaged)
+    monkeypatch.setattr(Chat, "settle_soon", damaged)
     updates = list(page.replies.say("I live in Lisbon.", None, browser("Ada")))
     box, sessions, conversation, line = updates[-1]
     assert box.value is None
@@ -159,6 +159,16 @@ def test_a_failure_after_the_turn_was_stored_changes_the_memory_line_only(
     assert [m["content"] for m in shown(updates)[-1]] == ["I live in Lisbon.", "one two three"]
     assert warnings == []
     assert len(chat.sessions("Ada")) == 1
+
+
+def test_nobody_waits_for_a_long_reading(page: ChatPage, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The box is free again, and the line says how much is still to be read."""
+    monkeypatch.setattr("app.recollection.PATIENCE_TURNS", 0)
+    monkeypatch.setattr(chat, "_read_later", lambda _person: None)
+    *_, (box, _, _, line) = page.replies.say("I live in Lisbon.", None, browser("Ada"))
+    assert box.submit_btn is True
+    assert line.startswith("Memory: turns read 0")
+    assert line.split(" · ")[3] == "still to be read 1"
 
 
 def test_a_message_is_edited_answered_again_and_taken_back(page: ChatPage, chat: Chat) -> None:
@@ -288,7 +298,7 @@ def test_the_memory_line_counts(chat: Chat) -> None:
     reply = chat.reply("Ada", None, "hello")
     list(reply)
     assert f" · prompt tokens {reply.result.prompt_tokens} · " in answer_text(reply.result)
-    assert memory_text(replace(figures, unread=40)).endswith(" · 40 older messages are still to be read")
+    assert memory_text(replace(figures, unread=40)).endswith(" · still to be read 40")
 
 
 def test_the_installed_page_is_served_and_needs_nothing_from_elsewhere(chat: Chat) -> None:
