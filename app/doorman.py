@@ -45,12 +45,12 @@ TOKEN_SCOPES = {("POST", "/api/ask"): "chat", ("GET", "/api/memory"): "memory"}
 # How many requests look up at once who sends them; long replies do not take these places.
 MAX_LOOKUPS = 4
 
-# Pages may use what this server serves and nothing else: no fonts, scripts or pictures from elsewhere, and
-# no form that sends there.
+# Pages may use what this server serves and nothing else: no fonts, scripts or pictures from elsewhere. They
+# send no forms: one that stands in a message leads nowhere.
 CONTENT_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none';"
-    " form-action 'self'; base-uri 'self'"
+    " img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none';"
+    " form-action 'none'; base-uri 'self'; frame-ancestors 'none'"
 )
 
 

@@ -18,7 +18,7 @@ from app.chat import Chat
 from app.desk import Desk, Role
 from app.doorman import signed_in
 from app.errors import RemanenceError
-from ui import tables, texts
+from ui import style, tables, texts
 from ui.guard import PATH as PATH
 from ui.guard import AdminsOnly
 from ui.listings import (
@@ -35,9 +35,6 @@ from ui.tables import note
 from ui.visitor import user_of
 
 # The hints of Gradio's own are paler than everybody can read.
-THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
-    body_text_color_subdued="*neutral_600", block_info_text_color="*neutral_600"
-)
 # How often the jobs and the counts are looked at, while they are shown.
 LOOK_S = 2
 
@@ -65,8 +62,9 @@ def mount(server: FastAPI, chat: Chat) -> None:
         ssr_mode=False,
         run_history=False,
         footer_links=[],
-        theme=THEME,
-        css=tables.CSS,
+        theme=style.THEME,
+        css=style.CSS + tables.CSS,
+        head=style.HEAD,
     )
 
 

@@ -24,7 +24,7 @@ from app.demo import (
 )
 from app.errors import BadRequest, RemanenceError
 from app.recall import Person
-from ui import texts
+from ui import style, texts
 from ui.demo_tables import cards_html, said_html, score_html, steps_html
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,9 @@ def mount(server: FastAPI, demo: Demo) -> None:
         ssr_mode=False,
         run_history=False,
         footer_links=[],
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css=CSS,
+        theme=style.THEME,
+        css=style.CSS + CSS,
+        head=style.HEAD,
     )
 
 

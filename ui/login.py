@@ -14,17 +14,20 @@ _PAGE = Template("""<!doctype html>
 <link rel="icon" href="data:,">
 <style>
   :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+  body { background: light-dark(#fff, #121212); color: light-dark(#111, #eee); }
   body { margin: 0; min-height: 100vh; display: grid; place-items: center; }
   form { width: min(20rem, 100vw - 3rem); display: grid; gap: .75rem; }
   h1, p { margin: 0; }
   h1 { font-size: 1.75rem; font-weight: 600; }
   small, #problem:empty { opacity: .7; }
-  #problem { color: #c0392b; min-height: 1.5em; }
+  #problem { color: light-dark(#b3261e, #ff8a80); min-height: 1.5em; }
+  a { color: inherit; }
   input, button { font: inherit; padding: .6rem .75rem; border-radius: .5rem; border: 1px solid #8888; }
   button { background: #3b5bdb; border-color: #3b5bdb; color: white; cursor: pointer; }
 </style>
 </head>
 <body>
+<main>
 <form>
   <h1>$title</h1>
   <p>$tagline</p>
@@ -37,6 +40,7 @@ _PAGE = Template("""<!doctype html>
   <small>$hint</small>
   $demo
 </form>
+</main>
 <script>
   document.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();

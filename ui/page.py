@@ -17,7 +17,7 @@ from app.desk import Desk
 from app.doorman import signed_in
 from app.errors import RemanenceError
 from app.forgetting import Selection
-from ui import admin, demo, texts
+from ui import admin, demo, style, texts
 from ui.events import PlainEvents
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
@@ -85,11 +85,9 @@ def mount(server: FastAPI, chat: Chat) -> None:
         ssr_mode=False,
         run_history=False,
         footer_links=[],
-        # hints are too pale to read as the theme has them
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
-            block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"
-        ),
-        css=CSS + SIDE_CSS,
+        theme=style.THEME,
+        css=style.CSS + CSS + SIDE_CSS,
+        head=style.HEAD,
     )
 
 

@@ -64,7 +64,7 @@ class Side:
     def build(self) -> Parts:
         """Add the components to the page, within whose block this is called."""
         with gr.Sidebar(width=280, open=False) as side:
-            gr.Markdown(f"## {texts.TITLE}")
+            gr.Markdown(f"# {texts.TITLE}")
             name = gr.Markdown()
             new = gr.Button(texts.NEW_SESSION, variant="primary")
             temporary = gr.Checkbox(label=texts.TEMPORARY, info=texts.TEMPORARY_HINT)

@@ -20,6 +20,8 @@ LOG_OUT = "Log out"
 LOG_OUT_EVERYWHERE = "Log out everywhere"
 
 PLACEHOLDER = "Say something"
+SEND = "Send"
+CHOOSE_DAY = "Choose a day"
 EMPTY_SESSION = "Tell me something about yourself, and ask me about it another day."
 STOPPED = "*(stopped)*"
 FAILED = "Something went wrong that should not; the log in the data folder says what."

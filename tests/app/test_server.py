@@ -190,7 +190,7 @@ def test_pages_may_talk_to_nobody_else(ada: TestClient) -> None:
     assert "default-src 'self'" in policy
     assert "http" not in policy
     # what the default does not cover
-    assert "form-action 'self'; base-uri 'self'" in policy
+    assert "form-action 'none'; base-uri 'self'" in policy
 
 
 def test_installed_pages_are_mounted_and_told_who_is_there(
