@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: chat test format
+.PHONY: chat test format screenshots
 .DELETE_ON_ERROR:
 
 chat: .venv/chat
@@ -19,6 +19,10 @@ test: .venv/checks
 format: .venv/checks
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The pictures in docs/, taken anew through a Chromium of this machine.
+screenshots: .venv/checks
+	$(BIN)/python -m tests.browser.screenshots
 
 # torch comes first and alone: whichever build of the pinned version pip finds, nothing later replaces it. PIP_EXTRA_INDEX_URL
 # can name PyTorch's index of builds without CUDA.
