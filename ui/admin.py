@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from starlette.requests import Request
 
 from app.accounts import Quota
@@ -18,7 +17,7 @@ from app.chat import Chat
 from app.desk import Desk, Role
 from app.doorman import signed_in
 from app.errors import RemanenceError
-from ui import style, tables, texts
+from ui import tables, texts
 from ui.guard import PATH as PATH
 from ui.guard import AdminsOnly
 from ui.listings import (
@@ -31,10 +30,10 @@ from ui.listings import (
     people_table,
     person_tables,
 )
+from ui.mounting import mount_page
 from ui.tables import note
 from ui.visitor import user_of
 
-# The hints of Gradio's own are paler than everybody can read.
 # How often the jobs and the counts are looked at, while they are shown.
 LOOK_S = 2
 
@@ -47,25 +46,8 @@ def mount(server: FastAPI, chat: Chat) -> None:
         name = signed_in(request)
         return name if name is not None and desk.is_admin(name) else None
 
-    @server.get(PATH)
-    def slash() -> RedirectResponse:
-        return RedirectResponse(f"{PATH}/")
-
     server.add_middleware(AdminsOnly, is_admin=desk.is_admin, is_closed=chat.people.is_closed)
-    gr.mount_gradio_app(
-        server,
-        DeskPage(desk).build(),
-        path=PATH,
-        auth_dependency=admin,
-        allowed_paths=[],
-        show_error=False,
-        ssr_mode=False,
-        run_history=False,
-        footer_links=[],
-        theme=style.THEME,
-        css=style.CSS + tables.CSS,
-        head=style.HEAD,
-    )
+    mount_page(server, DeskPage(desk).build(), PATH, tables.CSS, admin)
 
 
 class DeskPage:

@@ -12,7 +12,6 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 
 from app.demo import (
     MAX_DIALOGUE_BYTES,
@@ -24,8 +23,9 @@ from app.demo import (
 )
 from app.errors import BadRequest, RemanenceError
 from app.recall import Person
-from ui import style, texts
+from ui import texts
 from ui.demo_tables import cards_html, said_html, score_html, steps_html
+from ui.mounting import mount_page
 
 log = logging.getLogger(__name__)
 
@@ -72,24 +72,7 @@ Update = tuple[Any, ...]
 
 def mount(server: FastAPI, demo: Demo) -> None:
     """Add the page to `server`."""
-
-    @server.get(PATH)
-    def page() -> RedirectResponse:
-        return RedirectResponse(f"{PATH}/")
-
-    gr.mount_gradio_app(
-        server,
-        DemoPage(demo).build(),
-        path=PATH,
-        allowed_paths=[],
-        show_error=False,
-        ssr_mode=False,
-        run_history=False,
-        footer_links=[],
-        theme=style.THEME,
-        css=style.CSS + CSS,
-        head=style.HEAD,
-    )
+    mount_page(server, DemoPage(demo).build(), PATH, CSS)
 
 
 class DemoPage:

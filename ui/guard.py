@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from html import escape
-from string import Template
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -12,32 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.doorman import signed_in
 from ui import texts
+from ui.plain import plain_page
 
 PATH = "/admin"
-
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<link rel="icon" href="data:,">
-<style>
-  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-  body { margin: 0; min-height: 100vh; display: grid; place-items: center; }
-  main { width: min(32rem, 100vw - 3rem); }
-</style>
-</head>
-<body>
-<main>
-  <h1>$title</h1>
-  <p>$refused</p>
-  <p>$way</p>
-  <p><a href="/">$back</a></p>
-</main>
-</body>
-</html>
-""")
+_REFUSED = '<h1>{}</h1>\n<p>{}</p>\n<p>{}</p>\n<p><a href="/">{}</a></p>'
 
 
 class AdminsOnly:
@@ -66,12 +43,5 @@ class AdminsOnly:
             return JSONResponse({"error": texts.DESK_REFUSED}, 403)
         is_closed = await to_thread.run_sync(self._is_closed)
         way = texts.DESK_REFUSED_CLOSED if is_closed else texts.DESK_REFUSED_OPEN
-        return HTMLResponse(
-            _PAGE.substitute(
-                title=escape(texts.DESK_TITLE),
-                refused=escape(texts.DESK_REFUSED),
-                way=escape(way),
-                back=escape(texts.DESK_BACK),
-            ),
-            403,
-        )
+        said = [texts.DESK_TITLE, texts.DESK_REFUSED, way, texts.DESK_BACK]
+        return HTMLResponse(plain_page(texts.DESK_TITLE, _REFUSED.format(*map(escape, said)), 32), 403)

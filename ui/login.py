@@ -1,33 +1,21 @@
-"""The page that asks who is there; it stands alone, without Gradio."""
+"""The page that asks who is there."""
 
 from html import escape
 from string import Template
 
 from ui import texts
+from ui.plain import plain_page
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<link rel="icon" href="data:,">
-<style>
-  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-  body { background: light-dark(#fff, #121212); color: light-dark(#111, #eee); }
-  body { margin: 0; min-height: 100vh; display: grid; place-items: center; }
-  form { width: min(20rem, 100vw - 3rem); display: grid; gap: .75rem; }
+_CSS = """
+  form { display: grid; gap: .75rem; }
   h1, p { margin: 0; }
   h1 { font-size: 1.75rem; font-weight: 600; }
   small, #problem:empty { opacity: .7; }
   #problem { color: light-dark(#b3261e, #ff8a80); min-height: 1.5em; }
-  a { color: inherit; }
   input, button { font: inherit; padding: .6rem .75rem; border-radius: .5rem; border: 1px solid #8888; }
   button { background: #3b5bdb; border-color: #3b5bdb; color: white; cursor: pointer; }
-</style>
-</head>
-<body>
-<main>
+"""
+_FORM = Template("""
 <form>
   <h1>$title</h1>
   <p>$tagline</p>
@@ -40,7 +28,6 @@ _PAGE = Template("""<!doctype html>
   <small>$hint</small>
   $demo
 </form>
-</main>
 <script>
   document.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -56,8 +43,6 @@ _PAGE = Template("""<!doctype html>
     else document.getElementById("problem").textContent = (await answer.json()).error;
   });
 </script>
-</body>
-</html>
 """)
 
 
@@ -68,7 +53,7 @@ def login_page(is_closed: bool, has_demo: bool) -> str:
         is_closed: whether it takes a password to come in; otherwise the first one is offered to be set.
         has_demo: whether the demo can be tried without coming in.
     """
-    return _PAGE.substitute(
+    form = _FORM.substitute(
         title=escape(texts.TITLE),
         tagline=escape(texts.TAGLINE),
         label=escape(texts.LOGIN_LABEL),
@@ -79,3 +64,4 @@ def login_page(is_closed: bool, has_demo: bool) -> str:
         demo=f'<a href="/demo/">{escape(texts.DEMO_LINK)}</a>' if has_demo else "",
         hint=escape(texts.LOGIN_HINT if is_closed else texts.OPEN_LOGIN_HINT),
     )
+    return plain_page(texts.TITLE, form, width_rem=20, css=_CSS)

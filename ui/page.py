@@ -17,11 +17,12 @@ from app.desk import Desk
 from app.doorman import signed_in
 from app.errors import RemanenceError
 from app.forgetting import Selection
-from ui import admin, demo, style, texts
+from ui import admin, demo, texts
 from ui.events import PlainEvents
 from ui.login import login_page
 from ui.memory import MemoryView, receipt_text
 from ui.messages import Message, first_shown, memory_text, said_in
+from ui.mounting import mount_page
 from ui.replies import LAST, Replies, ready
 from ui.sidebar import CSS as SIDE_CSS
 from ui.sidebar import SEND_DOCUMENT, Parts, Side
@@ -75,20 +76,7 @@ def mount(server: FastAPI, chat: Chat) -> None:
 
     admin.mount(server, chat)
     server.add_middleware(OwnTabs)
-    gr.mount_gradio_app(
-        server,
-        ChatPage(chat).build(),
-        path="/",
-        auth_dependency=signed_in,
-        allowed_paths=[],
-        show_error=False,
-        ssr_mode=False,
-        run_history=False,
-        footer_links=[],
-        theme=style.THEME,
-        css=style.CSS + CSS + SIDE_CSS,
-        head=style.HEAD,
-    )
+    mount_page(server, ChatPage(chat).build(), "/", CSS + SIDE_CSS, signed_in)
 
 
 @dataclass(frozen=True, slots=True)

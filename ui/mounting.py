@@ -1,0 +1,46 @@
+"""How a page comes under its path: all of them in our looks, and without what Gradio adds by itself."""
+
+from collections.abc import Callable
+
+import gradio as gr
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
+
+from ui import style
+
+
+def mount_page(
+    server: FastAPI,
+    page: gr.Blocks,
+    path: str,
+    css: str,
+    person: Callable[[Request], str | None] | None = None,
+) -> None:
+    """Add `page` to `server`; one at "/" comes last, since it takes every path that is left.
+
+    Args:
+        path: where it stands, without a slash at its end unless that is all.
+        css: what is the page's own.
+        person: says whose a request is, None where the page is not for who sends it; without it, the page is
+            for anybody whom the doorman lets in.
+    """
+    if path != "/":
+
+        @server.get(path)
+        def slash() -> RedirectResponse:
+            return RedirectResponse(f"{path}/")
+
+    gr.mount_gradio_app(
+        server,
+        page,
+        path=path,
+        auth_dependency=person,
+        allowed_paths=[],
+        show_error=False,
+        ssr_mode=False,
+        run_history=False,
+        footer_links=[],
+        theme=style.THEME,
+        css=style.CSS + css,
+        head=style.HEAD,
+    )
