@@ -91,6 +91,7 @@ class Archive(Memories):
                     told.created_at,
                     told.order,
                     told.in_memory,
+                    told.said_at,
                     told.is_pinned,
                     told.source,
                 )

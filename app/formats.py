@@ -53,6 +53,7 @@ class Conversation:
         order: the place of each exchange among those of all conversations of its file; None is after each
             other.
         in_memory: whether memory reads each exchange; None is what the person's switch says.
+        said_at: when each exchange was; None is when the session began.
         source: the document whose passages are the exchanges; None for a conversation.
     """
 
@@ -61,6 +62,7 @@ class Conversation:
     created_at: datetime | None = None
     order: tuple[int, ...] | None = None
     in_memory: tuple[bool, ...] | None = None
+    said_at: tuple[datetime, ...] | None = None
     is_pinned: bool = False
     source: str | None = None
 
@@ -258,9 +260,19 @@ def _of_object(where: str, value: Mapping[str, Any], said: tuple[Exchange, ...])
         _moment(where, value.get("created_at")),
         None if order is None else tuple(order),
         None if in_memory is None else tuple(in_memory),
+        _moments(where, value.get("said_at"), len(said)),
         is_pinned,
         source,
     )
+
+
+def _moments(where: str, value: Any, num_turns: int) -> tuple[datetime, ...] | None:
+    """Return the moment of each turn; None is not known."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != num_turns or None in value:
+        raise BadRequest(f'{where}: "said_at" has a time for each turn, got {shown(value)}.')
+    return tuple(moment for one in value if (moment := _moment(where, one)) is not None)
 
 
 def _moment(where: str, value: Any) -> datetime | None:

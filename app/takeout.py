@@ -2,7 +2,7 @@
 
     manifest.json                   who, when, what made the memory; size and SHA-256 of each other member
     sessions.jsonl                  a session a line: {"name", "created_at", "is_pinned", "source", "order",
-                                    "in_memory", "messages"}
+                                    "in_memory", "said_at", "messages"}
     state.safetensors               the memory
     lora/adapter_config.json        the adapter, for peft and vLLM; absent where the memory is empty
     lora/adapter_model.safetensors
@@ -176,6 +176,7 @@ def _session_lines(store: Store, person: UserRow, turns: list[TurnRow]) -> Itera
             "source": session.source,
             "order": [place for place, _ in said[session.id]],
             "in_memory": [session.memory_on and turn.in_memory for _, turn in said[session.id]],
+            "said_at": [turn.created_at.isoformat() for _, turn in said[session.id]],
             "messages": [message for _, turn in said[session.id] for message in exchange_of(turn).messages],
         }
         yield json.dumps(line, ensure_ascii=False).encode() + b"\n"

@@ -203,6 +203,7 @@ class NewSession:
         order: the place of each turn among those of all sessions that are stored with it; sessions without
             one come before the others, one after the other.
         in_memory: whether memory reads each turn; None is what the person's switch says.
+        said_at: when each turn was; None is when the session began.
         source: the document whose passages are the turns; None for a conversation.
     """
 
@@ -211,6 +212,7 @@ class NewSession:
     created_at: datetime | None = None
     order: Sequence[int] | None = None
     in_memory: Sequence[bool] | None = None
+    said_at: Sequence[datetime] | None = None
     is_pinned: bool = False
     source: str | None = None
 

@@ -160,8 +160,9 @@ class Store(Accounts, Ledger, Leases, Readings):
                 session.is_pinned, session.source = new.is_pinned, new.source
                 order = new.order or [-1] * len(new.turns)
                 is_read = new.in_memory or [memory_on] * len(new.turns)
-                told = zip(order, new.turns, is_read, strict=True)
-                for position, (place, texts, in_memory) in enumerate(told):
+                said_at = new.said_at or [session.created_at] * len(new.turns)
+                told = zip(order, new.turns, is_read, said_at, strict=True)
+                for position, (place, texts, in_memory, created_at) in enumerate(told):
                     turn = Turn(
                         user_id=user_id,
                         session_id=session.id,
@@ -170,6 +171,7 @@ class Store(Accounts, Ledger, Leases, Readings):
                         reply_text=texts[1],
                         status="complete",
                         in_memory=in_memory,
+                        created_at=created_at,
                     )
                     placed.append((place, turn))
             tx.add_all(turn for _, turn in sorted(placed, key=itemgetter(0)))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import app.chat
 from app.chat import Chat
 from app.errors import BadRequest, NotFound, ReplyFailed, TooLong
+from app.forgetting import Selection
 from app.formats import Conversation
 from app.recollection import OnTurn, Recollection, Recollector
 from app.settings import Settings
@@ -405,3 +407,14 @@ def test_an_imported_session_keeps_its_name_where_it_can(chat: Chat, told: str |
     said = (Exchange("My dog is called Biscuit.", "Nice."),)
     chat.import_sessions("Ada", [Conversation(said, "work"), Conversation(said, told)])
     assert [session.name for session in chat.sessions("Ada")] == [name, "work"]
+
+
+def test_an_imported_turn_is_as_old_as_its_file_says(chat: Chat) -> None:
+    """So that what was said before a date can be forgotten; without more, it is as old as its session."""
+    began, later = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
+    said = (Exchange(ADA[0], "Nice."), Exchange(ADA[1], "Nice."))
+    chat.import_sessions(
+        "Ada", [Conversation(said, "a", began), Conversation(said, "b", began, said_at=(began, later))]
+    )
+    chat.forget("Ada", Selection(before=datetime(2020, 6, 1, tzinfo=UTC)))
+    assert [[t.created_at for t in chat.turns("Ada", s.id)] for s in chat.sessions("Ada")] == [[later]]

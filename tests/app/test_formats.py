@@ -66,8 +66,22 @@ KNOWN: dict[str, tuple[Any, list[Conversation]]] = {
     "a list of messages": (HELLO, [Conversation(SAID)]),
     "an object with messages": ({"messages": HELLO}, [Conversation(SAID)]),
     "a session of ours": (
-        {"name": "dogs", "created_at": "2024-02-29T12:00:00+01:00", "order": [4], "messages": HELLO},
-        [Conversation(SAID, "dogs", datetime(2024, 2, 29, 11, tzinfo=UTC), (4,))],
+        {
+            "name": "dogs",
+            "created_at": "2024-02-29T12:00:00+01:00",
+            "order": [4],
+            "said_at": ["2024-02-29T12:05:00+01:00"],
+            "messages": HELLO,
+        },
+        [
+            Conversation(
+                SAID,
+                "dogs",
+                datetime(2024, 2, 29, 11, tzinfo=UTC),
+                (4,),
+                said_at=(datetime(2024, 2, 29, 11, 5, tzinfo=UTC),),
+            )
+        ],
     ),
     "a document of ours": (
         {"name": "dogs", "is_pinned": True, "source": "dogs.pdf", "messages": HELLO},
@@ -204,6 +218,18 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "a name that is none": (ours(name=7), 'f, line 1: "name" is a text, got 7.'),
     "no time": (ours(created_at="yesterday"), "f, line 1: this is not a time: 'yesterday'."),
     "an impossible time": (ours(created_at=1e300), "f, line 1: this is not a time: 1e+300."),
+    "times of other length": (
+        ours(said_at=[]),
+        'f, line 1: "said_at" has a time for each turn, got [].',
+    ),
+    "times that are none": (
+        ours(said_at=[None]),
+        'f, line 1: "said_at" has a time for each turn, got [None].',
+    ),
+    "a time of a turn that is none": (
+        ours(said_at=["then"]),
+        "f, line 1: this is not a time: 'then'.",
+    ),
     "a time that is no number": (
         b'{"messages": [], "created_at": NaN}',
         "f, line 1: this is not a time: nan.",
