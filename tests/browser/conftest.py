@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from app.accounts import People
-from storage.rows import Note
+from storage.tables import Role
 from tests.browser.chromium import NoBrowser, open_browser
 from tests.browser.site import Site, running
 from tests.browser.visitor import Visitor, window
@@ -36,8 +35,7 @@ def site(browser: Browser, tiny_model: Path, tmp_path_factory: pytest.TempPathFa
     """A server that takes a password to come in; its model says what nobody understands."""
     settings = {"model": tiny_model, "quantize": "none", "device": "cpu", "max_new_tokens": REPLY_TOKENS}
     with running(tmp_path_factory.mktemp("site"), **settings) as site:
-        with site.store() as store:
-            People(store).add("root", PASSWORD, "admin", Note("command line"))
+        site.add_account("root", PASSWORD, "admin")
         yield site
 
 
@@ -45,14 +43,13 @@ def site(browser: Browser, tiny_model: Path, tmp_path_factory: pytest.TempPathFa
 def visit(browser: Browser, site: Site) -> Iterator[Visit]:
     """Makes an account for a name that nobody has yet, and lets its owner in with a browser of their own.
 
-    Arguments beside the name are for the window: its size, its colours. Nothing that must never happen has
-    happened in any of them.
+    Arguments beside the name and the role are for the window: its size, its colours. Nothing that must never
+    happen has happened in any of them.
     """
     with ExitStack() as stack:
 
-        def come(name: str, **options: object) -> Visitor:
-            with site.store() as store:
-                People(store).add(name, PASSWORD, "user", Note("command line"))
+        def come(name: str, role: Role = "user", **options: object) -> Visitor:
+            site.add_account(name, PASSWORD, role)
             visitor = stack.enter_context(window(browser, site, **options))
             return visitor.be_let_in(name, PASSWORD)
 

@@ -10,7 +10,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.accounts import People
+from storage.rows import NewSession, Note
 from storage.store import Store
+from storage.tables import Role
 
 ROOT = Path(__file__).parents[2]
 GOODBYE_S = 30
@@ -33,6 +36,17 @@ class Site:
         """Within the block, its store, as a command on the same machine opens it."""
         with closing(Store.open(self.data / "remanence.db")) as store:
             yield store
+
+    def add_account(self, name: str, password: str, role: Role = "user") -> None:
+        """Make an account, as on the command line."""
+        with self.store() as store:
+            People(store).add(name, password, role, Note("command line"))
+
+    def add_chats(self, name: str, chats: dict[str, list[tuple[str, str]]]) -> None:
+        """Add chats, the oldest first, in which somebody said things that memory does not read."""
+        added = [NewSession(title, said, in_memory=[False] * len(said)) for title, said in chats.items()]
+        with self.store() as store:
+            store.add_sessions(store.find_user(name).id, added)
 
     def content(self) -> bytes:
         """Return every byte that it has written, logs included."""

@@ -71,6 +71,25 @@ def test_my_memory_is_open_to_everybody(visit: Visit, color_scheme: str) -> None
     assert complaints(ada) == []
 
 
+def test_the_desk_is_open_to_everybody(visit: Visit, color_scheme: str) -> None:
+    """Each of its tabs, with somebody chosen, while it asks whether to delete, and to who is kept out."""
+    name = f"Root {color_scheme}"
+    root = visit(name, role="admin", color_scheme=color_scheme)
+    root.say("Hello.")
+    root.open_desk()
+    root.choose_person(name, "to see")
+    root.unfold(texts.DESK_ADD)
+    root.page.get_by_role("button", name=texts.DESK_RESET, exact=True).click()
+    expect(root.page.get_by_role("button", name=texts.DESK_RESET_SURE)).to_be_visible()
+    assert complaints(root) == []
+    for tab in texts.DESK_JOBS, texts.DESK_AUDIT, texts.DESK_SERVER:
+        root.open_desk_tab(tab)
+        assert complaints(root) == []
+    ada = visit(f"Ada {color_scheme} desk", color_scheme=color_scheme)
+    ada.page.goto("/admin")
+    assert complaints(ada) == []
+
+
 def test_the_demo_is_open_to_everybody(browser: Browser, site: Site, color_scheme: str) -> None:
     """Before a visitor has done anything, and with everything on it."""
     with window(browser, site, color_scheme=color_scheme) as visitor:

@@ -5,7 +5,6 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from storage.rows import NewSession
 from tests.browser.conftest import Visit
 from tests.browser.site import Site
 from ui import texts
@@ -72,6 +71,15 @@ def test_a_narrow_screen_shows_everything_without_scrolling_sideways(visit: Visi
     assert ada.page.evaluate(WIDTH) == NARROW["width"]
 
 
+def test_the_desk_is_for_a_narrow_screen_too(visit: Visit) -> None:
+    """Each of its tabs, its tables scrolling by themselves."""
+    root = visit("Root Narrow", role="admin", viewport=NARROW, has_touch=True, is_mobile=True)
+    root.page.goto("/admin")
+    for tab in texts.DESK_PEOPLE, texts.DESK_JOBS, texts.DESK_AUDIT, texts.DESK_SERVER:
+        root.open_desk_tab(tab)
+        assert root.page.evaluate(WIDTH) == NARROW["width"], tab
+
+
 def test_the_page_comes_with_everything_it_needs(visit: Visit, site: Site) -> None:
     """In a browser that finds no other host, nothing that is asked for is missing."""
     ada = visit("Ada Offline")
@@ -89,13 +97,9 @@ def test_the_page_comes_with_everything_it_needs(visit: Visit, site: Site) -> No
 def test_the_page_loads_with_much_in_it(visit: Visit, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """With fifty chats at the side, and five hundred turns in one of them; how soon is told, not judged."""
     ada = visit("Ada Long")
-    with site.store() as store:
-        talks = [
-            NewSession(f"talk {number}", [("Hello.", "Hello!")], in_memory=[False]) for number in range(49)
-        ]
-        turns = [(f"This is message {number}.", "I see. **Go on.**") for number in range(500)]
-        talks.append(NewSession("a long talk", turns, in_memory=[False] * 500))
-        store.add_sessions(store.find_user("Ada Long").id, talks)
+    talks = {f"talk {number}": [("Hello.", "Hello!")] for number in range(49)}
+    turns = [(f"This is message {number}.", "I see. **Go on.**") for number in range(500)]
+    site.add_chats("Ada Long", {**talks, "a long talk": turns})
     started = time.perf_counter()
     ada.reload()
     expect(ada.chats).to_have_count(50)

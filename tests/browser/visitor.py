@@ -156,6 +156,28 @@ class Visitor:
         self.chats.filter(has_text=name).click()
         expect(self.messages).not_to_have_count(0)
 
+    @property
+    def warnings(self) -> Locator:
+        """What the page says for a moment, over everything."""
+        return self.page.get_by_test_id("toast-body")
+
+    def search(self, text: str) -> Locator:
+        """Search what was said, and return what was found."""
+        self.page.get_by_label(texts.SEARCH).fill(text)
+        return self.page.locator("#hits label")
+
+    def give_document(self, name: str, content: bytes) -> None:
+        """Give a file to be remembered."""
+        with self.page.expect_file_chooser() as asked:
+            self.page.get_by_role("button", name=texts.GIVE_DOCUMENT).click()
+        asked.value.set_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
+
+    def delete_chat(self) -> None:
+        """Delete the open chat for good, whose part at the side is unfolded."""
+        self.page.get_by_role("button", name=texts.DELETE_SESSION).click()
+        self.page.get_by_role("button", name=texts.DELETE_FOR_GOOD).click()
+        expect(self.messages).to_have_count(0)
+
     # what is remembered
 
     def open_tab(self, name: str) -> None:
@@ -175,6 +197,36 @@ class Visitor:
         """Choose the option that contains `option` in the list of that label."""
         self.page.get_by_label(label, exact=True).click()
         self.page.get_by_role("option").filter(has_text=option).click()
+
+    def bring(self, name: str, content: bytes) -> None:
+        """Bring a file of chats, in the part for that, which is unfolded."""
+        given = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        self.page.get_by_label(texts.IMPORT_FILE).set_input_files(given)
+        self.page.get_by_role("button", name=texts.IMPORT_BUTTON).click()
+
+    # the admin's desk
+
+    def open_desk(self) -> None:
+        """Go to the desk by the link that admins have, and wait for the people."""
+        self.page.get_by_role("button", name=texts.DESK_LINK).click()
+        expect(self.table(texts.DESK_PEOPLE)).to_be_visible()
+
+    def open_desk_tab(self, name: str) -> None:
+        """Show a part of the desk, and wait for what it lists."""
+        self.open_tab(name)
+        expect(self.page.get_by_role("tabpanel", name=name).get_by_role("region").first).to_be_visible()
+
+    def choose_person(self, name: str, reason: str) -> None:
+        """Choose whom something is done to at the desk, and say why."""
+        person = self.page.get_by_label(texts.DESK_PERSON, exact=True)
+        person.fill(name)
+        person.press("Enter")
+        expect(self.table(name)).to_be_visible()
+        self.page.get_by_label(texts.DESK_REASON, exact=True).first.fill(reason)
+
+    def table(self, caption: str) -> Locator:
+        """The table of that caption."""
+        return self.page.get_by_role("table", name=caption, exact=True)
 
     # the demo
 
