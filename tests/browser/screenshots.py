@@ -16,6 +16,7 @@ DOCS = ROOT / "docs"
 # A page has few colours: a palette of them makes the file small, and nobody sees it.
 NUM_COLOURS = 128
 
+PASSWORD = "correct horse"
 EARLIER = ("My parrot is called Biscuit.", "I live in Lisbon.", "I work as a welder.")
 TODAY = ("What is my parrot called?", "Where do I live?")
 
@@ -29,6 +30,7 @@ def main() -> None:
             take_chat(maya)
             take_memory(maya)
         take_demo(browser, site)
+        take_desk(browser, site)
 
 
 def take_chat(maya: Visitor) -> None:
@@ -58,6 +60,16 @@ def take_demo(browser: Browser, site: Site) -> None:
         visitor.fold_sessions()
         visitor.ask_question(0)
         save(visitor, "demo")
+
+
+def take_desk(browser: Browser, site: Site) -> None:
+    """The people, and what Maya's memory is; from here on a password is asked for."""
+    site.add_account("root", PASSWORD, "admin")
+    with window(browser, site) as root:
+        root.be_let_in("root", PASSWORD)
+        root.open_desk()
+        root.choose_person("Maya", "she says that it forgets")
+        save(root, "admin")
 
 
 def save(visitor: Visitor, name: str) -> None:
