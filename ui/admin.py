@@ -82,7 +82,7 @@ class DeskPage:
 
     def _build_people(self, tab: gr.Tab) -> list[Any]:
         """Add the tab; return the list of people and the choice among them."""
-        search = gr.Textbox(label=texts.DESK_SEARCH, submit_btn=True, max_length=64)
+        search = gr.Textbox("", label=texts.DESK_SEARCH, submit_btn=True, max_length=64)
         people = gr.HTML()
         person = gr.Dropdown(
             label=texts.DESK_PERSON, info=texts.DESK_CHOOSE, allow_custom_value=True, interactive=True
@@ -284,7 +284,7 @@ class DeskPage:
     # the audit log, the server
 
     def _build_audit(self, tab: gr.Tab) -> None:
-        subject = gr.Textbox(label=texts.DESK_AUDIT_FILTER, submit_btn=True, max_length=64)
+        subject = gr.Textbox("", label=texts.DESK_AUDIT_FILTER, submit_btn=True, max_length=64)
         log = gr.HTML()
         subject.submit(self.audit, subject, log)
         tab.select(self.audit, subject, log)
