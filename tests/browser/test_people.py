@@ -58,6 +58,8 @@ SEND_EVENTS = """async ([session, turn, tab]) => {
 FETCH = """async ([method, path, body]) => {
     const answer = await fetch(path, {
         method, headers: {"content-type": "application/json"}, body: body && JSON.stringify(body),
+        // a stream that should be refused would not end
+        signal: AbortSignal.timeout(30000),
     });
     return [answer.status, await answer.text()];
 }"""
