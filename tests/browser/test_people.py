@@ -79,7 +79,9 @@ def test_numbers_that_are_somebody_elses_open_nothing(visit: Visit, site: Site) 
     ada.unfold(texts.VERIFY_TITLE)
     ada.page.get_by_role("button", name=texts.VERIFY_BUTTON).click()
     expect(ada.page.locator("#receipt")).to_have_text(SOMETHING)
-    [job] = json.loads(ada.page.evaluate(FETCH, ["GET", "/api/jobs", None])[1])
+    jobs = json.loads(ada.page.evaluate(FETCH, ["GET", "/api/jobs", None])[1])
+    # what she said may still be being read
+    [job] = [job for job in jobs if job["kind"] == "verify"]
 
     def ask(method: str, path: str, body: object = None) -> int:
         status, told = bob.page.evaluate(FETCH, [method, path, body])
