@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.demo import MAX_DIALOGUE_BYTES
-from app.doorman import error_response
+from app.doorman import error_response, signed_in
 from app.errors import BadRequest, RemanenceError, TooLong
 from ui import texts
+from ui.tabs import Tabs
 
 GRADIO = "/gradio_api/"
 UPLOAD = f"{GRADIO}upload"
@@ -42,19 +43,23 @@ class DemoEvent(BaseModel):
 class PlainEvents:
     """ASGI middleware that lets nothing into Gradio but events without files."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tabs: Tabs) -> None:
         self._app = app
+        self._tabs = tabs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or GRADIO not in scope["path"]:
             await self._app(scope, receive, send)
             return
         try:
-            body = await _understood(scope["path"], Request(scope, receive))
+            body, tab = await _understood(scope["path"], Request(scope, receive))
         except ClientDisconnect:
             return
         except RemanenceError as error:
             await error_response(str(error), error.http_status)(scope, receive, send)
+            return
+        if tab is not None and not self._tabs.is_of(tab, signed_in(HTTPConnection(scope))):
+            await error_response(texts.FOREIGN_TAB, 403)(scope, receive, send)
             return
         waiting = iter([body])
 
@@ -66,8 +71,9 @@ class PlainEvents:
         await self._app(scope, again, send)
 
 
-async def _understood(path: str, request: Request) -> bytes:
-    """Return the body of `request` as it may be passed on; raises TooLong and BadRequest."""
+async def _understood(path: str, request: Request) -> tuple[bytes, str | None]:
+    """Return the body of `request` as it may be passed on, and the tab that it names; raises TooLong and
+    BadRequest."""
     if path.endswith(UPLOAD):
         raise BadRequest(texts.NO_FILES)
     max_bytes = MAX_DEMO_EVENT_BYTES if path == DEMO_EVENT else MAX_EVENT_BYTES
@@ -78,13 +84,15 @@ async def _understood(path: str, request: Request) -> bytes:
             raise TooLong(texts.TOO_MUCH_AT_ONCE)
     try:
         if path == DEMO_EVENT:
-            return DemoEvent.model_validate_json(body).model_dump_json().encode()
+            visit = DemoEvent.model_validate_json(body)
+            return visit.model_dump_json().encode(), visit.session_hash
         event = json.loads(body or b"null")
     except (ValidationError, ValueError, RecursionError) as exc:
         raise BadRequest(texts.NO_EVENT) from exc
     if _holds_file(event):
         raise BadRequest(texts.NO_FILES)
-    return body
+    tab = event.get("session_hash") if isinstance(event, dict) else None
+    return body, tab if isinstance(tab, str) else None
 
 
 def _holds_file(value: Any) -> bool:

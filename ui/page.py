@@ -26,7 +26,7 @@ from ui.mounting import mount_page
 from ui.replies import LAST, Replies, ready
 from ui.sidebar import CSS as SIDE_CSS
 from ui.sidebar import SEND_DOCUMENT, Parts, Side
-from ui.tabs import OwnTabs
+from ui.tabs import OwnTabs, Tabs
 from ui.visitor import user_of
 
 # Replies in the making at once, over everybody; the model serves them in turn, a token each.
@@ -70,12 +70,13 @@ def mount(server: FastAPI, chat: Chat) -> None:
         return login_page(chat.people.is_closed(), has_demo=chat.demo is not None)
 
     # behind all that says who may come in, which is added later
-    server.add_middleware(PlainEvents)
+    tabs = Tabs()
+    server.add_middleware(PlainEvents, tabs=tabs)
     if chat.demo is not None:
         demo.mount(server, chat.demo)
 
     admin.mount(server, chat)
-    server.add_middleware(OwnTabs)
+    server.add_middleware(OwnTabs, tabs=tabs)
     mount_page(server, ChatPage(chat).build(), "/", CSS + SIDE_CSS, signed_in)
 
 

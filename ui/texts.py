@@ -26,6 +26,7 @@ EMPTY_SESSION = "Tell me something about yourself, and ask me about it another d
 STOPPED = "*(stopped)*"
 FAILED = "Something went wrong that should not; the log in the data folder says what."
 
+FOREIGN_TAB = "That tab is somebody else's."
 NO_FILES = "Files are not taken this way."
 NO_EVENT = "That is no event of this page."
 TOO_MUCH_AT_ONCE = "That is too much at once."

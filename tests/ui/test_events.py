@@ -38,6 +38,24 @@ def test_a_file_is_not_taken_wherever_it_stands(ada: TestClient, path: str, plac
     assert (answer.status_code, answer.json()) == (400, {"error": told})
 
 
+@pytest.mark.parametrize("path", [JOIN, "/gradio_api/run/predict", "/gradio_api/cancel"])
+def test_nobody_sends_into_a_tab_of_somebody_else(ada: TestClient, path: str) -> None:
+    """What their event brings would be shown there; a visitor of the demo is nobody known."""
+    mine = {"data": [""], "fn_index": 0, "session_hash": "adastab"}
+    visit = {"data": ["m0", ""], "fn_index": 2, "session_hash": "adastab"}
+    assert ada.post(JOIN, json=mine).status_code == 200
+    hers = dict(ada.cookies)
+    ada.cookies.clear()
+    refused = [ada.post(f"/demo{JOIN}", json=visit)]
+    ada.post("/api/login", json={"name": "Bob"})
+    refused.append(ada.post(path, json=mine))
+    assert [(r.status_code, r.json()) for r in refused] == [(403, {"error": texts.FOREIGN_TAB})] * 2
+    assert ada.post(JOIN, json=mine | {"session_hash": "bobstab"}).status_code == 200
+    ada.cookies.clear()
+    ada.cookies.update(hers)
+    assert ada.post(JOIN, json=mine).status_code == 200
+
+
 def test_nothing_can_be_uploaded_to_gradio(ada: TestClient) -> None:
     """It would lie where everybody reads it who learns its name."""
     answer = ada.post("/gradio_api/upload", files={"files": ("x.txt", b"secret")})
