@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: chat test format screenshots
+.PHONY: chat test browser format screenshots
 .DELETE_ON_ERROR:
 
 chat: .venv/chat
@@ -14,7 +14,11 @@ test: .venv/checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/browser
+
+# The pages as a person meets them, through a Chromium of this machine.
+browser: .venv/checks
+	$(BIN)/python -m pytest tests/browser
 
 format: .venv/checks
 	$(BIN)/ruff format .
