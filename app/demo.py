@@ -38,7 +38,7 @@ from app.transcript import check_message
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, prompt_ids, turn_tokens
+from model.conversation import Exchange, count_tokens, prompt_ids
 from storage.ranking import best_matches
 
 Method = Literal["none", "history", "retrieval", "memory"]
@@ -164,8 +164,7 @@ class Demo:
         next(states)
         history_tokens = self._examination.answer(None, [], probe, max_new_tokens=1).prompt_tokens
         for turns, ((session, exchange), state) in enumerate(zip(told, states, strict=True), 1):
-            tokens = turn_tokens(self._lm, exchange)
-            history_tokens += len(tokens.message) + len(tokens.reply)
+            history_tokens += count_tokens(self._lm, [exchange])
             is_last = turns == len(told)
             is_measured = is_last or turns % every == 0
             costs = self._costs([e for _, e in told[:turns]], state, probe) if is_measured else ()

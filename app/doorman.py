@@ -26,20 +26,21 @@ from storage.rows import AccountRow, Visit
 
 COOKIE = "remanence"
 OPEN_TO_ANYBODY = frozenset({("GET", "/health"), ("GET", "/login"), ("POST", "/api/login")})
+DEMO = "/demo"
 # The demo, where there is one: what its page is made of, and its events, which wait in line; nothing else of
 # what Gradio brings along under its path.
 DEMO_ROUTES = frozenset(
     {
-        ("GET", "/demo"),
-        ("GET", "/demo/"),
-        ("GET", "/demo/theme.css"),
+        ("GET", DEMO),
+        ("GET", f"{DEMO}/"),
+        ("GET", f"{DEMO}/theme.css"),
         # browsers ask for it by themselves
         ("GET", "/favicon.ico"),
-        ("POST", "/demo/gradio_api/queue/join"),
-        ("GET", "/demo/gradio_api/queue/data"),
+        ("POST", f"{DEMO}/gradio_api/queue/join"),
+        ("GET", f"{DEMO}/gradio_api/queue/data"),
     }
 )
-DEMO_FOLDERS = ("/demo/assets/", "/demo/static/")
+DEMO_FOLDERS = (f"{DEMO}/assets/", f"{DEMO}/static/")
 TOKEN_SCOPES = {("POST", "/api/ask"): "chat", ("GET", "/api/memory"): "memory"}
 
 # How many requests look up at once who sends them; long replies do not take these places.

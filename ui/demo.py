@@ -21,6 +21,7 @@ from app.demo import (
     Step,
     Trial,
 )
+from app.doorman import DEMO as PATH
 from app.errors import BadRequest, RemanenceError
 from app.recall import Person
 from ui import texts
@@ -29,7 +30,6 @@ from ui.mounting import mount_page
 
 log = logging.getLogger(__name__)
 
-PATH = "/demo"
 # Visitors served at once, and waiting; who chats shares the model with them, token by token.
 MAX_RUNS = 2
 MAX_WAITING = 16

@@ -15,14 +15,14 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.demo import MAX_DIALOGUE_BYTES
-from app.doorman import error_response, signed_in
+from app.doorman import DEMO, error_response, signed_in
 from app.errors import BadRequest, RemanenceError, TooLong
 from ui import texts
 from ui.tabs import Tabs
 
 GRADIO = "/gradio_api/"
 UPLOAD = f"{GRADIO}upload"
-DEMO_EVENT = f"/demo{GRADIO}queue/join"
+DEMO_EVENT = f"{DEMO}{GRADIO}queue/join"
 # A temporary chat is sent along whole.
 MAX_EVENT_BYTES = 4_000_000
 # A character is six bytes where JSON writes it as a number.

@@ -3,6 +3,7 @@
 from html import escape
 from string import Template
 
+from app.doorman import DEMO
 from ui import texts
 from ui.plain import plain_page
 
@@ -61,7 +62,7 @@ def login_page(is_closed: bool, has_demo: bool) -> str:
         password_label=escape(texts.PASSWORD_LABEL if is_closed else texts.FIRST_PASSWORD_LABEL),
         autocomplete="current-password" if is_closed else "new-password",
         required="required" if is_closed else "",
-        demo=f'<a href="/demo/">{escape(texts.DEMO_LINK)}</a>' if has_demo else "",
+        demo=f'<a href="{DEMO}/">{escape(texts.DEMO_LINK)}</a>' if has_demo else "",
         hint=escape(texts.LOGIN_HINT if is_closed else texts.OPEN_LOGIN_HINT),
     )
     return plain_page(texts.TITLE, form, width_rem=20, css=_CSS)

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from app.chat import Chat
 from app.desk import Desk
-from app.doorman import signed_in
+from app.doorman import DEMO, signed_in
 from app.errors import RemanenceError
 from app.forgetting import Selection
 from ui import admin, demo, texts
@@ -49,7 +49,7 @@ CSS = """
 """
 # On a narrow screen the side covers the page: it opens by itself on a wide one only.
 IS_WIDE = "window.innerWidth >= 768"
-DEMO_LINK = f"\n\n[{texts.DEMO_LINK}]({demo.PATH}/)"
+DEMO_LINK = f"\n\n[{texts.DEMO_LINK}]({DEMO}/)"
 LOG_OUT = "() => fetch('/api/logout', {method: 'POST'}).then(() => location.assign('/login'))"
 LOG_OUT_EVERYWHERE = LOG_OUT.replace("/logout", "/logout/everywhere")
 # The server knows what was said; only that of a temporary chat has to be sent along.

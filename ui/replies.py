@@ -90,10 +90,11 @@ class Replies:
             NotFound: there is no such session or no such message.
             BadRequest: it is a document.
         """
-        turns = self._chat.turns(user, session) if session is not None else []
-        if session is not None and self._chat.is_document(user, session):
+        if session is None:
+            raise NotFound(texts.NO_SESSION)
+        if self._chat.is_document(user, session):
             raise BadRequest(texts.DOCUMENT_STAYS)
-        turns = [turn for turn in turns if turn.id >= (first or 0)]
+        turns = [turn for turn in self._chat.turns(user, session) if turn.id >= (first or 0)]
         # a message of the person and a reply are one turn
         number = len(turns) - 1 if place is LAST else place // 2 if isinstance(place, int) else -1
         if not 0 <= number < len(turns):
