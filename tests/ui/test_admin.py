@@ -2,40 +2,27 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 
-import app.chat
 from app.chat import Chat
 from app.desk import Desk
 from app.errors import MemoryDamaged
-from storage.rows import Note
 from tests.app.test_recollection import wait_until
+from tests.ui.conftest import NOTE, PASSWORD
 from ui.admin import DeskPage
 
-NOTE = Note("command line")
-PASSWORD = "correct horse"
 REFUSED = "That is for admins."
 
 
 @pytest.fixture
-def desk(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> DeskPage:
+def desk(closed: Chat) -> DeskPage:
     """A desk: root is an admin, Ada and Bob are not, and Ada has said something."""
-
-    def stream(*_args: Any) -> Iterator[str]:
-        yield "I see."
-
-    monkeypatch.setattr(app.chat, "stream", stream)
-    chat.people.add("root", PASSWORD, "admin", NOTE)
-    for name in ("Ada", "Bob"):
-        chat.people.set_password(name, PASSWORD, NOTE)
-    list(chat.reply("Ada", "talk", "my secret is xylophone"))
-    chat.settle("Ada")
-    return DeskPage(Desk(chat))
+    closed.settle("Ada")
+    return DeskPage(Desk(closed))
 
 
 def browser(user: str) -> Any:

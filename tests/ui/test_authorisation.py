@@ -12,16 +12,12 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Mount
 from starlette.testclient import TestClient
 
-import app.chat
 import storage.logins
 from app.chat import Chat
 from app.doorman import COOKIE, OPEN_TO_ANYBODY, TOKEN_SCOPES
-from storage.rows import Note
-from tests.ui.conftest import serve
+from tests.ui.conftest import NOTE, PASSWORD, serve
 
 HERE = "http://127.0.0.1:7860"
-PASSWORD = "correct horse"
-NOTE = Note("command line")
 
 ANYBODY = {"GET /health", "GET /login", "POST /api/login"}
 # Of these, what each person gets is their own: a request names nobody.
@@ -157,18 +153,9 @@ def routes(found: list[BaseRoute], before: str = "") -> Iterator[str]:
 
 
 @pytest.fixture
-def server(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+def server(closed: Chat) -> FastAPI:
     """The server with its page; root is an admin, Ada and Bob have passwords, and Ada has said something."""
-
-    def stream(*_args: Any) -> Iterator[str]:
-        yield "I see."
-
-    monkeypatch.setattr(app.chat, "stream", stream)
-    chat.people.add("root", PASSWORD, "admin", NOTE)
-    for name in ("Ada", "Bob"):
-        chat.people.set_password(name, PASSWORD, NOTE)
-    list(chat.reply("Ada", "talk", "my secret is xylophone"))
-    return serve(chat, frozenset({"chat.example.org"}))
+    return serve(closed, frozenset({"chat.example.org"}))
 
 
 def browser(server: FastAPI, name: str | None = None) -> TestClient:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import app.chat
 import ui.memory
 from app.chat import Chat
 from app.errors import MemoryDamaged
@@ -16,15 +15,7 @@ from ui import texts
 from ui.memory import MemoryView
 from ui.takeout import export_js, import_js
 
-
-@pytest.fixture(autouse=True)
-def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that always says the same."""
-
-    def stream(*_arguments: Any) -> Iterator[str]:
-        yield "I see."
-
-    monkeypatch.setattr(app.chat, "stream", stream)
+pytestmark = pytest.mark.usefixtures("words")
 
 
 @pytest.fixture

@@ -38,14 +38,6 @@ def words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the page warns of."""
-    told: list[str] = []
-    monkeypatch.setattr(gr, "Warning", told.append)
-    return told
-
-
-@pytest.fixture
 def page(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> ChatPage:
     """The page over the chat, every piece of a reply shown."""
     monkeypatch.setattr("ui.messages.UPDATE_SECONDS", 0)

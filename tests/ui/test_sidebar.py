@@ -21,22 +21,7 @@ from ui.replies import LAST
 ADA, BOB = (SimpleNamespace(username=name, session_hash=f"tab of {name}") for name in ("Ada", "Bob"))
 
 
-@pytest.fixture(autouse=True)
-def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that always says the same."""
-
-    def stream(*_arguments: Any) -> Iterator[str]:
-        yield "I see."
-
-    monkeypatch.setattr(app.chat, "stream", stream)
-
-
-@pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the page warns of."""
-    told: list[str] = []
-    monkeypatch.setattr(gr, "Warning", told.append)
-    return told
+pytestmark = pytest.mark.usefixtures("words")
 
 
 @pytest.fixture
