@@ -303,6 +303,44 @@ def recognise(
         print(f"{method}: {figures['accuracy']:.3f} of {figures['n']}")
 
 
+@eval_commands.command()
+def perplexity(
+    file: Annotated[
+        Path, typer.Argument(help="JSONL, plain or gzip: one person and a later session a line.")
+    ],
+    methods: Methods = "memory,none,history",
+    limit: Limit = None,
+    as_json: AsJson = False,
+    data: Data = None,
+    model: Model = None,
+    generator: GeneratorName = None,
+) -> None:
+    """Tell a memory about people, and see how surprising it finds what they say later."""
+    from app.perplexity import Surprise, read_continuations, surprise
+    from app.recall import Examination, parse_methods
+    from app.wiring import load_model
+
+    settings = settings_in_force(data=data, model=model, generator=generator)
+    chosen = parse_methods(methods)
+    continuations = read_continuations(file, settings.max_message_chars, limit)
+    total = dict.fromkeys(chosen, Surprise(0.0, 0))
+    with progress_bar() as progress:
+        lm, maker = load_model(settings)
+        examination = Examination(lm, maker, settings)
+        for continuation in progress.track(continuations, description="reading on"):
+            for method in chosen:
+                total[method] += surprise(examination, lm, continuation, method)
+    found = {
+        method: {"n": len(continuations), "tokens": of_method.tokens, "perplexity": of_method.perplexity}
+        for method, of_method in total.items()
+    }
+    if as_json:
+        print(json.dumps(found))
+        return
+    for method, figures in found.items():
+        print(f"{method}: {figures['perplexity']:.2f}, {figures['tokens']} tokens of {figures['n']} people")
+
+
 @contextmanager
 def _writing(file: Path | None) -> Iterator[Callable[[str], object]]:
     """Within the block, a function that writes to `file`, or nowhere."""

@@ -36,7 +36,7 @@ def embedded(
     """Train the embedded model and its generator, or go on from the last checkpoint in OUT.
 
     The result is OUT/model, a folder that --model takes. On every core or GPU: torchrun --nproc_per_node N
-    -m app train embedded ... with the same options; each process draws people of its own.
+    -m app -- train embedded ... with the same options; each process draws people of its own.
     """
     from model.training.loop import Training, TrainingConfig
 
@@ -84,7 +84,7 @@ def generator(
     """Train a memory generator for a frozen base, or go on from the last checkpoint in OUT.
 
     The result is OUT/generator, a folder that --generator takes. On many GPUs or cores: torchrun
-    --nproc_per_node N -m app train generator ... with the same options.
+    --nproc_per_node N -m app -- train generator ... with the same options.
     """
     import torch
 
@@ -150,6 +150,9 @@ def people(
     sessions: Annotated[
         int | None, typer.Option(min=1, help="In how many sessions; without it, a few drawn by the facts.")
     ] = None,
+    changes: Annotated[
+        int, typer.Option(min=0, help="How many of its facts each changes; asked with the kind `changed`.")
+    ] = 0,
     seed: Annotated[str, typer.Option(help="Any text; another one makes other people.")] = "people",
 ) -> None:
     """Make people up in the phrasings of the training, with values of their own, to measure recall on."""
@@ -165,9 +168,16 @@ def people(
             for number in range(count):
                 # training seeds its steps with numbers: none of these people was in it
                 rng = random.Random(f"{seed}/{number}")
-                person = made_up.draw(rng, facts, num_questions=6, num_sessions=sessions)
+                person = made_up.draw(rng, facts, num_questions=6, num_sessions=sessions, num_changes=changes)
                 told = [[m for e in session for m in e.messages] for session in person.sessions]
-                questions = [{"q": q.text, "a": q.value, "kind": "made_up"} for q in person.questions]
+                questions = [
+                    {
+                        "q": q.text,
+                        "a": q.value,
+                        "kind": "changed" if q.value in person.changed else "made_up",
+                    }
+                    for q in person.questions
+                ]
                 lines.write(json.dumps({"id": f"m{number}", "sessions": told, "questions": questions}) + "\n")
     except (OSError, ValueError) as exc:
         raise BadRequest(f"No people can be made up: {exc}.") from exc

@@ -61,12 +61,27 @@ def count_tokens(lm: BaseModel, exchanges: Sequence[Exchange]) -> int:
 
 def message_ids(lm: BaseModel, window: Sequence[Exchange], text: str) -> tuple[list[int], list[int]]:
     """Return the tokens before a message of the person, of as much of `window` as fits, and the message's."""
+    return _after(lm, window, [], text)
+
+
+def session_ids(
+    lm: BaseModel, window: Sequence[Exchange], session: Sequence[Exchange]
+) -> tuple[list[int], list[int]]:
+    """Return the tokens before a session, of as much of `window` as fits, and the session's, cut to what the
+    model can hold."""
+    before, ids = _after(lm, window, session, None)
+    return before, ids[: lm.context_tokens]
+
+
+def _after(
+    lm: BaseModel, window: Sequence[Exchange], session: Sequence[Exchange], text: str | None
+) -> tuple[list[int], list[int]]:
     for start in range(len(window) + 1):
         before = _exchange_ids(lm, window[start:])
-        said = _exchange_ids(lm, window[start:], text)[len(before) :]
-        if len(before) + len(said) <= lm.context_tokens:
+        ids = _exchange_ids(lm, [*window[start:], *session], text)[len(before) :]
+        if len(before) + len(ids) <= lm.context_tokens:
             break
-    return before, said
+    return before, ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """`eval recall`: the metrics against values worked out by hand, the report, and reading recall files."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from app.chat import Chat
 from app.cli import main
 from app.errors import BadRequest, NotFound
 from app.formats import Conversation
-from app.recall import Examination, Outcome, Question, parse_methods, read_people, report, score
+from app.perplexity import Continuation, Surprise, read_continuations, surprise
+from app.recall import METHODS, Examination, Outcome, Question, parse_methods, read_people, report, score
 from app.recognition import Choice, likelihood, ranked_first, read_choices
 from app.settings import Settings
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, message_ids
+from model.conversation import Exchange, message_ids, session_ids
 from storage.store import Store
 
 PERSON = {
@@ -249,6 +251,48 @@ def test_the_likeliest_sentence_is_chosen(
     right, wrong = (Choice("p", (), ("I run.", "I keep eleven bees.", "No."), answer) for answer in (1, 0))
     assert ranked_first(examination, loaded[0], right, "none")
     assert not ranked_first(examination, loaded[0], wrong, "none")
+
+
+def test_a_later_session_is_as_surprising_as_its_tokens_one_after_the_other(
+    loaded: tuple[BaseModel, Generator], settings: Settings
+) -> None:
+    """Every method predicts the same tokens, with the history in the prompt after what is in it."""
+    lm, generator = loaded
+    examination = Examination(lm, generator, settings)
+    sessions = ((Exchange("I live in Lisbon.", "Ah."),),)
+    then = (Exchange("Hello.", "Hi!"), Exchange("It rains in Lisbon.", "Oh."))
+    for method in METHODS:
+        adapter, window = examination.memory_and_window(sessions, method)
+        before, ids = session_ids(lm, window, then)
+        assert bool(before) == (method == "history")
+        total = sum(
+            torch.log_softmax(lm.logits(before + ids[:i], adapter)[-1], -1)[ids[i]].item()
+            for i in range(1, len(ids))
+        )
+        found = surprise(examination, lm, Continuation("p", sessions, then), method)
+        assert found.tokens == len(session_ids(lm, [], then)[1]) - 1
+        assert found.nats == pytest.approx(-total, rel=1e-4)
+    assert (Surprise(2.0, 2) + Surprise(4.0, 1)).perplexity == pytest.approx(math.e**2)
+
+
+CONTINUATION = {"id": "p1", "sessions": PERSON["sessions"], "then": PERSON["sessions"][0]}
+
+
+def test_perplexity_is_told_of_every_method(tmp_path: Path, settings: Settings, capsys: Any) -> None:
+    file = tmp_path / "later.jsonl"
+    file.write_text(json.dumps(CONTINUATION))
+    assert main(["eval", "perplexity", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["memory", "none", "history"]
+    assert all(figures["n"] == 1 and figures["perplexity"] > 1 for figures in found.values())
+
+
+@pytest.mark.parametrize("wrong", [{"then": []}, {"then": "Hi."}, {"sessions": 3}, {"id": None}])
+def test_continuations_that_are_none_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    file = tmp_path / "later.jsonl"
+    file.write_text(json.dumps(CONTINUATION | wrong))
+    with pytest.raises(BadRequest, match=r"later\.jsonl, line 1"):
+        read_continuations(file, 100)
 
 
 CHOICE = {"id": "p1", "sessions": PERSON["sessions"], "candidates": ["I run.", "I have a dog."], "answer": 1}
