@@ -2,14 +2,17 @@
 
 Facts come from two places. A kind (kinds/*.toml) is one relation with many ways of saying and of asking, most
 with slots that multiply it. A scene (scenes/*.toml) is a stretch of natural chat that mentions a few facts in
-passing, with the questions that may follow. Every value is open-vocabulary. A person has one style: careful,
-lower case, without punctuation, with slips.
+passing, with the questions that may follow. Every value is open-vocabulary, and so are many of its links, the
+words that a question has in common with what was said: who knows the links of the training by heart finds
+what "my treadmill is called" only if there was a treadmill in it. A person has one style: careful, lower
+case, without punctuation, with slips.
 """
 
 import random
 import re
 import tomllib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,11 @@ from model.training.values import Values
 
 KINDS = Path(__file__).parent / "kinds"
 SCENES = Path(__file__).parent / "scenes"
-SCENE_SHARE = 0.75  # of what a person tells
+SCENE_SHARE = 0.6  # of what a person tells
+OTHER_LINKS = (
+    0.5  # share of the slots that are filled with anything, and of the scenes whose links are replaced
+)
+RARE = 20  # a word is peculiar to what it is about if no more scenes than this have it
 NEAR_SHARE = 0.4  # of the unanswerable questions: those next to something that was told
 
 PHRASES = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
@@ -33,6 +40,7 @@ class Kind:
 
     Attributes:
         value: a type of `Values`, or what it is chosen from.
+        slots: what else stands in its texts: what each is chosen from, or a type of `Values`.
         say, prompt: empty in a scene, which says its facts itself.
     """
 
@@ -42,7 +50,7 @@ class Kind:
     ask: tuple[str, ...]
     prompt: tuple[str, ...]
     reply: tuple[str, ...]
-    slots: dict[str, list[str]] = field(default_factory=dict)
+    slots: dict[str, list[str] | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,17 @@ class Scene:
     talk: tuple[tuple[str, str], ...]
     unknown: tuple[str, ...]
 
+    def with_words(self, others: Mapping[str, str]) -> "Scene":
+        """Return the scene with each of the words `others`, in lower case, replaced by its other."""
+        words = re.compile(rf"(?<![\w{{])({'|'.join(others)})(?![\w}}])", re.IGNORECASE)
+
+        def new(texts: Iterable[str]) -> tuple[str, ...]:
+            return tuple(words.sub(lambda found: others[found[0].lower()], text) for text in texts)
+
+        kinds = tuple(replace(kind, ask=new(kind.ask), reply=new(kind.reply)) for kind in self.kinds)
+        talk = tuple((said, reply) for said, reply in map(new, self.talk))
+        return Scene(kinds, talk, new(self.unknown))
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -117,9 +136,19 @@ class Retelling:
 
 @dataclass(frozen=True, slots=True)
 class MadeUpPerson:
-    """Sessions to read, what is asked afterwards, and facts told again in other words."""
+    """What one person says and asks.
+
+    Attributes:
+        sessions: to be read.
+        values: all that are told in them.
+        changed: those that took the place of another.
+        questions: asked afterwards.
+        retellings: facts told again in other words.
+    """
 
     sessions: tuple[tuple[Exchange, ...], ...]
+    values: tuple[str, ...]
+    changed: tuple[str, ...]
     questions: tuple[Question, ...]
     retellings: tuple[Retelling, ...]
 
@@ -147,6 +176,21 @@ def load_scenes(folder: Path = SCENES) -> list[Scene]:
             talk = tuple((said, reply) for said, reply in entry["talk"])
             scenes.append(Scene(tuple(kinds), talk, tuple(entry["unknown"])))
     return scenes
+
+
+def _links(scenes: Sequence[Scene]) -> list[tuple[str, ...]]:
+    """Return of each scene the rare words that its questions have in common with what the person says."""
+    said = [_words(message for message, _ in scene.talk) for scene in scenes]
+    num_scenes = Counter(word for words in said for word in words)
+    asked = [_words(text for kind in scene.kinds for text in kind.ask) for scene in scenes]
+    return [
+        tuple(sorted(word for word in own & words if num_scenes[word] <= RARE))
+        for own, words in zip(said, asked, strict=True)
+    ]
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in re.findall(r"(?<![\w{])[a-z]{4,}(?![\w}])", text.lower())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +256,7 @@ class People:
         self.scenes = list(scenes)
         self.values = values
         self.small_talk = list(small_talk)
+        self._links = _links(scenes)
 
     def draw(
         self,
@@ -221,12 +266,15 @@ class People:
         num_retellings: int = 0,
         unknown: float = 0.15,
         num_sessions: int | None = None,
+        num_changes: int = 0,
     ) -> MadeUpPerson:
         """Return a person of `num_facts` facts who asks questions, a share `unknown` of them unanswerable.
 
         Args:
             num_sessions: over how many sessions the facts are dealt out, each of which begins with small
                 talk; None draws a number that fits the facts.
+            num_changes: how many of the facts are told once more at the end, with another value: the one that
+                is true then. Fewer where fewer are told in words of their own.
         """
         style = Style.draw(rng)
         told: list[Told] = []
@@ -237,6 +285,9 @@ class People:
             if len(facts) + len(new.facts) <= num_facts and known.isdisjoint(f.relation for f in new.facts):
                 told.append(new)
                 facts += new.facts
+        values = [fact.value for fact in facts]
+        changes = self._changes(rng, style, facts, num_changes) if num_changes else {}
+        facts = [changes.get(fact.relation, fact) for fact in facts]
         questions = []
         for _ in range(num_questions):
             if not facts or rng.random() < unknown:
@@ -251,13 +302,33 @@ class People:
             sessions = self._sessions(rng, style, told)
         else:
             sessions = self._dealt_sessions(rng, style, told, num_sessions)
-        return MadeUpPerson(sessions, tuple(questions), tuple(retellings))
+        if changes:
+            said = tuple(self._changing(rng, style, fact) for fact in changes.values())
+            together = rng.random() < 0.5
+            sessions = (*sessions[:-1], sessions[-1] + said) if together else (*sessions, said)
+        changed = tuple(fact.value for fact in changes.values())
+        return MadeUpPerson(sessions, (*values, *changed), changed, tuple(questions), tuple(retellings))
+
+    def _changes(
+        self, rng: random.Random, style: Style, facts: Sequence[Fact], number: int
+    ) -> dict[tuple[str, ...], Fact]:
+        """Return facts that take the place of some of `facts`, by what they are about."""
+        can_change = [fact for fact in facts if fact.kind.say]
+        return {
+            fact.relation: replace(fact, value=style.spelled(self.values.draw(rng, fact.kind.value)))
+            for fact in rng.sample(can_change, min(number, len(can_change)))
+        }
+
+    def _changing(self, rng: random.Random, style: Style, fact: Fact) -> Exchange:
+        said = rng.choice(PHRASES["change"]).format(said=fact.words(rng.choice(fact.kind.say)))
+        return Exchange(style.typed(rng, said, keep=[fact.value]), self._acknowledgement(rng, fact))
 
     def _told(self, rng: random.Random, style: Style, others: Sequence[Fact]) -> Told:
         if not self.scenes or rng.random() >= SCENE_SHARE:
             fact = self._fact(rng, others)
             return Told((replace(fact, value=style.spelled(fact.value)),))
-        scene = rng.choice(self.scenes)
+        number = rng.randrange(len(self.scenes))
+        scene = self._relinked(rng, self.scenes[number], self._links[number])
         facts = (Fact(kind, {}, style.spelled(self.values.draw(rng, kind.value))) for kind in scene.kinds)
         return Told(tuple(facts), scene)
 
@@ -265,8 +336,26 @@ class People:
         # often a second fact of a kind already there, so that "dog" and "cat" must be told apart
         again = [f.kind for f in others if f.kind.slots]
         kind = rng.choice(again) if again and rng.random() < 0.2 else rng.choice(self.kinds)
-        slots = {name: rng.choice(options) for name, options in kind.slots.items()}
-        return Fact(kind, slots, self.values.draw(rng, kind.value))
+        return Fact(kind, self._slots(rng, kind), self.values.draw(rng, kind.value))
+
+    def _slots(self, rng: random.Random, kind: Kind) -> dict[str, str]:
+        return {name: self._slot(rng, options) for name, options in kind.slots.items()}
+
+    def _slot(self, rng: random.Random, options: list[str] | str) -> str:
+        if isinstance(options, str):
+            return self.values.draw(rng, options)
+        option = rng.choice(options)
+        if rng.random() >= OTHER_LINKS:
+            return option
+        article = re.match(r"(the |a |my )?", option)
+        return (article[0] if article else "") + self.values.something(rng)
+
+    def _relinked(self, rng: random.Random, scene: Scene, links: Sequence[str]) -> Scene:
+        """Return `scene`, or `scene` with some of its links replaced by other words throughout."""
+        if rng.random() >= OTHER_LINKS:
+            return scene
+        others = {link: self.values.something(rng) for link in links if rng.random() < 0.7}
+        return scene.with_words(others) if others else scene
 
     def _known(self, rng: random.Random, style: Style, fact: Fact) -> Question:
         reply = fact.words(rng.choice(fact.kind.reply if rng.random() < 0.5 else PHRASES["plain_reply"]))
@@ -280,10 +369,12 @@ class People:
         self, rng: random.Random, style: Style, told: Sequence[Told], facts: Sequence[Fact]
     ) -> Question:
         near = [text for t in told if t.scene for text in t.scene.unknown]
+        known = {fact.relation for fact in facts}
+        others = [replace(fact, slots=self._slots(rng, fact.kind)) for fact in facts if fact.kind.slots]
+        near += [other.words(rng.choice(other.kind.ask)) for other in others if other.relation not in known]
         if near and rng.random() < NEAR_SHARE:
             text = rng.choice(near)
         else:
-            known = {fact.relation for fact in facts}
             while True:
                 other = rng.choice(self._told(rng, style, facts).facts)
                 if other.relation not in known:

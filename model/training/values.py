@@ -228,6 +228,10 @@ class Values:
             nouns.insert(0, self._pick(rng, "adjective").lower())
         return " ".join(nouns[:most])
 
+    def something(self, rng: random.Random) -> str:
+        """Return the name of any thing, in lower case: one or two words, or one that is in no list."""
+        return self.made_up(rng).lower() if rng.random() < MADE_UP / 2 else self._any_words(rng, 2)
+
     def draw(self, rng: random.Random, kind: str | Sequence[str]) -> str:
         """Return a value of type `kind`, or one of the words given; raises ValueError for an unknown type."""
         made_up = rng.random() < MADE_UP
