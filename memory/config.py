@@ -18,7 +18,8 @@ class Target:
 
     Attributes:
         name: the module's path in the base model, such as `model.layers.0.self_attn.o_proj`.
-        layer: index of the decoder layer that owns it, whose input is read.
+        layer: index of the decoder layer whose input is read: the one that owns the module, or a later one,
+            which knows more of what was said.
         hidden_size: D, width of that input.
         in_features, out_features: of the module.
     """

@@ -1,6 +1,6 @@
 """The generator: learned maps from hidden states to a memory state, and from a state to an adapter.
 
-Per target module, h the input of the decoder layer that owns it:
+Per target module, h the input of the decoder layer that owns it, or of a later one:
 
     x = RMSNorm(h)      k_t = A2 x_(t - key_shift)      v_t = A3 x_t      S += sum_t mask_t * k_t^T v_t
 
@@ -15,7 +15,7 @@ Shapes: N rows, T tokens, D hidden size, R state size. Sources: arXiv 2411.05877
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -46,6 +46,25 @@ class GeneratorUnavailable(ValueError):
     """The folder does not hold a generator."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenMaps:
+    """What one target makes of the tokens of a chunk.
+
+    Attributes:
+        keys, values: `[N, T, R]`.
+        gate: log odds that a token counts, `[N, T]`; None where every token counts in full.
+    """
+
+    keys: Tensor
+    values: Tensor
+    gate: Tensor | None
+
+    def sum(self, mask: Tensor) -> Tensor:
+        """Return the sum over tokens of k^T v, `[N, R, R]`, under `mask` `[N, T]`."""
+        weight = mask if self.gate is None else mask * torch.sigmoid(self.gate)
+        return self.keys.mT @ (self.values * weight.unsqueeze(-1))
+
+
 class TargetMaps(nn.Module):
     """The learned maps of one target: the norm of h, A1, A2, A3 and B; A4, g and c where they are wanted."""
 
@@ -64,25 +83,16 @@ class TargetMaps(nn.Module):
         self.gate = nn.Parameter(torch.zeros(target.hidden_size)) if config.gate else None
         self.gate_bias = nn.Parameter(torch.tensor([OPEN])) if config.gate else None
 
-    def outer_products(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return the sum over tokens of k^T v, `[N, R, R]`, of `hidden` `[N, T, D]` under `mask` `[N, T]`."""
-        x = self._normed(hidden)
-        if self.gate is not None and self.gate_bias is not None:
-            mask = mask * torch.sigmoid(x @ self.gate + self.gate_bias)
-        return self._keys(x).mT @ (x @ self.a3.T * mask.unsqueeze(-1))
-
-    def keys(self, hidden: Tensor) -> Tensor:
-        """Return the keys of the tokens, `[N, T, R]`, of `hidden` `[N, T, D]`."""
-        return self._keys(self._normed(hidden))
-
-    def _normed(self, hidden: Tensor) -> Tensor:
-        return nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
-
-    def _keys(self, x: Tensor) -> Tensor:
+    def tokens(self, hidden: Tensor) -> TokenMaps:
+        """Return what is made of the tokens of `hidden` `[N, T, D]`."""
+        x = nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
         keys = x @ self.a2.T
         if self.key_shift:
             keys = nn.functional.pad(keys, (0, 0, self.key_shift, 0))[:, : -self.key_shift]
-        return keys if self.a4 is None else keys + x @ self.a4.T
+        if self.a4 is not None:
+            keys = keys + x @ self.a4.T
+        gate = None if self.gate is None or self.gate_bias is None else x @ self.gate + self.gate_bias
+        return TokenMaps(keys, x @ self.a3.T, gate)
 
 
 class Generator(nn.Module):
@@ -122,11 +132,11 @@ class Generator(nn.Module):
             mask: 1 where the token counts, 0 where it is only context, `[N, T]`.
         """
         weight = mask.float()
-        return {t.name: maps.outer_products(hidden[t.layer], weight) for t, maps in self._pairs()}
+        return {name: tokens.sum(weight) for name, tokens in self.tokens(hidden).items()}
 
-    def keys(self, hidden: Mapping[int, Tensor]) -> dict[str, Tensor]:
-        """Return each target's keys of the tokens, float32 `[N, T, R]`; `hidden` as in `sums`."""
-        return {t.name: maps.keys(hidden[t.layer]) for t, maps in self._pairs()}
+    def tokens(self, hidden: Mapping[int, Tensor]) -> dict[str, TokenMaps]:
+        """Return what each target makes of the tokens, float32; `hidden` as in `sums`."""
+        return {t.name: maps.tokens(hidden[t.layer]) for t, maps in self._pairs()}
 
     def queries(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return each target's queries, float32 `[..., R]`, from the inputs of its module, `[..., in]`."""

@@ -1,12 +1,14 @@
 """The training of the embedded model: language model and generator together, from nothing, in one loop.
 
     loss = answering questions under the adapter  +  reconstruction under the adapter
-           + 0.5 x answering with the history in the prompt instead  +  0.25 x retrieval  +  0.3 x language
+           + 0.5 x answering with the history in the prompt instead  +  0.3 x language
+           + 0.25 x retrieval  +  0.25 x salience
 
 Reconstruction (predicting what was read again, under the adapter made from it; the paper's own pretraining)
 is what makes recall appear at all: every token is a lesson. Retrieval (`model.training.retrieval`) teaches
-keys and queries directly. Answering from the prompt makes the same model a fair opponent of its memory. The
-steps are deterministic in the seed and the number of processes, and can be resumed.
+keys and queries directly, salience (`model.training.salience`) the gates. Answering from the prompt makes the
+same model a fair opponent of its memory. The steps are deterministic in the seed and the number of processes,
+and can be resumed.
 
 On several CPU cores or GPUs it runs as that many processes under `torchrun`; each draws people of its
 own, and their gradients are averaged. Beside a GPU, further processes draw the next batches meanwhile.
@@ -42,12 +44,13 @@ from model.training.episodes import Batch, Episodes, Mixture, Rows
 from model.training.muon import Muon
 from model.training.people import People, load_kinds, load_scenes
 from model.training.retrieval import Places, caught_inputs
+from model.training.salience import salience_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
 
 GROWN = 0.1  # strength of new directions beside trained ones
 MOST_WORKERS = 12  # processes that draw batches beside a GPU
-WEIGHTS = {"answer": 1.0, "again": 1.0, "prompted": 0.5, "retrieval": 0.25, "language": 0.3}
+WEIGHTS = {"answer": 1.0, "again": 1.0, "prompted": 0.5, "language": 0.3, "retrieval": 0.25, "salience": 0.25}
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,10 @@ class TrainingConfig:
         hidden_size, layers, heads, intermediate_size, vocabulary: of the language model.
         state_size, passes: R of the generator, and how often it passes over what it reads.
         people, stories, dialogues: episodes in a step, in each process.
+        num_questions, num_retellings: of a made-up person.
+        first_facts, most_facts: the most facts of a made-up person, at the start and at the end.
+        reconstructed: share of the read rows that are predicted again.
+        prompted: share of the made-up people who are also asked with the history in the prompt.
         learning_rate, matrix_learning_rate: peaks, of AdamW for embeddings and vectors and of Muon for the
             matrices; warmup_steps rise to them, the last decay_share of the steps fall from them.
         checkpoint_steps: steps between checkpoints.
@@ -80,6 +87,10 @@ class TrainingConfig:
     dialogues: int = 2
     num_questions: int = 14
     num_retellings: int = 2
+    first_facts: int = 5
+    most_facts: int = 14
+    reconstructed: float = 0.12
+    prompted: float = 0.2
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
     warmup_steps: int = 100
@@ -91,17 +102,16 @@ class TrainingConfig:
 
     def mixture(self, step: int) -> Mixture:
         """Return what a step is made of; the facts of a person grow in number."""
-        done = step / self.steps
-        facts = (1, 5) if done < 0.3 else (2, 7) if done < 0.7 else (2, 9)
+        most = self.first_facts + round((self.most_facts - self.first_facts) * step / self.steps)
         return Mixture(
             self.people,
             self.stories,
             self.dialogues,
-            facts,
+            (1, most),
             self.num_questions,
             self.num_retellings,
-            reconstructed=0.12,
-            prompted=0.2,
+            self.reconstructed,
+            self.prompted,
         )
 
     def rate(self, step: int) -> float:
@@ -148,7 +158,10 @@ def build_models(
             pad_token_id=token_id(tokenizer, PAD),
         )
     )
-    targets = attention_output_targets(network)
+    # all but the first read what the last layer reads, which knows most of what was said
+    targets = tuple(
+        replace(t, layer=config.layers - 1 if t.layer else 0) for t in attention_output_targets(network)
+    )
     return network, Generator(
         GeneratorConfig(
             targets, config.state_size, config.state_size, own_key=True, gate=True, passes=config.passes
@@ -162,13 +175,14 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
     size = generator.config.state_size
     empty = torch.zeros(batch.num_people, size, size, device=network.device)
     sums = {t.name: empty for t in generator.config.targets}
-    language, places = [], Places()
+    language, salience, places = [], [], Places()
     for rows in batch.reads:
         output = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
         hidden = dict(enumerate(output.hidden_states[:-1]))
-        own = generator.sums(hidden, rows.weight)  # [N, R, R]
-        places.add_keys(generator.keys(hidden), rows)
-        sums = {name: s.index_add(0, rows.person, own[name]) for name, s in sums.items()}
+        tokens = generator.tokens(hidden)
+        sums = {n: s.index_add(0, rows.person, tokens[n].sum(rows.weight)) for n, s in sums.items()}
+        places.add_keys(tokens, rows)
+        salience.append(salience_loss(tokens, rows, batch.num_made_up))
         # the second time a message stands there is nothing to learn from it
         once = rows.is_real - rows.weight if generator.config.passes == 2 else rows.is_real
         language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, once))
@@ -181,6 +195,7 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
     parts = {
         "answer": answers,
         "retrieval": [places.loss()],
+        "salience": salience,
         "prompted": [_plain_loss(network, rows) for rows in batch.prompted],
         "again": [_adapted_loss(network, adapter, rows) for rows in batch.predicted],
         "language": language,
@@ -252,13 +267,8 @@ class Training:
         people = People(
             load_kinds(), load_scenes(), Values(data / "word_lists.jsonl.gz"), corpus.small_talk(data)
         )
-        ready = next((f for f in (out, start) if f is not None and (f / "tokenizer.json").exists()), None)
-        self.tokenizer = (
-            build_tokenizer(config, data, people)
-            if ready is None
-            else PreTrainedTokenizerFast.from_pretrained(ready)
-        )
-        self.tokenizer.save_pretrained(out)
+        with self.processes.main_process_first():
+            self.tokenizer = self._tokenizer(data, people, start)
         self.episodes = Episodes(
             self.tokenizer, people, corpus.stories(data), corpus.dialogues(data), config.passes
         )
@@ -271,6 +281,18 @@ class Training:
         self.generator.to(self.processes.device)
         self.optimisers = self._optimisers()
         self.step = 0
+
+    def _tokenizer(self, data: Path, people: People, start: Path | None) -> PreTrainedTokenizerFast:
+        """Return the tokenizer of the folder; the first time it is that of `start`, or a new one."""
+        if (self.out / "tokenizer.json").exists():
+            return PreTrainedTokenizerFast.from_pretrained(self.out)
+        tokenizer = (
+            build_tokenizer(self.config, data, people)
+            if start is None
+            else PreTrainedTokenizerFast.from_pretrained(start)
+        )
+        tokenizer.save_pretrained(self.out)
+        return tokenizer
 
     def _take(self, network: LlamaForCausalLM, generator: Generator) -> None:
         size = generator.config.state_size

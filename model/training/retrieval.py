@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memory.generator import Generator
+from memory.generator import Generator, TokenMaps
 from model.training.episodes import Rows
 
 SHARPNESS = 16.0  # of the softmax over cosines
@@ -91,17 +91,16 @@ class Places:
         self._read: list[Tensor] = []
         self._sought: list[Tensor] = []
 
-    def add_keys(self, keys: Mapping[str, Tensor], rows: Rows) -> None:
-        """Add the tokens of `rows` that are read, with their keys `[N, T, R]`."""
+    def add_keys(self, tokens: Mapping[str, TokenMaps], rows: Rows) -> None:
+        """Add the tokens of `rows` that are read, with their keys."""
         counts = rows.weight > 0
-        self._keys.append({name: k[counts] for name, k in keys.items()})
+        self._keys.append({name: of_target.keys[counts] for name, of_target in tokens.items()})
         self._read.append(_marked(rows)[counts])
 
     def add_queries(self, generator: Generator, inputs: Mapping[str, Tensor], rows: Rows) -> None:
         """Add the first words of values in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
-        is_value = rows.weight == 1.0
-        is_first = is_value.clone()
-        is_first[:, 1:] &= ~is_value[:, :-1]
+        is_first = rows.is_value.clone()
+        is_first[:, 1:] &= ~rows.is_value[:, :-1]
         is_first[:, 0] = False
         asking = is_first.roll(-1, dims=1)
         self._queries.append(generator.queries({name: x[asking] for name, x in inputs.items()}))

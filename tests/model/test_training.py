@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from memory.generator import Generator
+from memory.generator import Generator, TokenMaps
 from model.base import BaseModel
 from model.conversation import Exchange, fold, turn_tokens
 from model.training.averaging import WEIGHTS, average
@@ -23,8 +23,18 @@ from model.training.corpus import paired
 from model.training.episodes import Batch, Cue, Episode, Mixture
 from model.training.loop import Training, TrainingConfig, losses
 from model.training.muon import Muon
-from model.training.people import PHRASES, SMALL_TALK, Kind, People, Style, load_kinds, load_scenes
+from model.training.people import (
+    PHRASES,
+    SMALL_TALK,
+    Kind,
+    People,
+    Scene,
+    Style,
+    load_kinds,
+    load_scenes,
+)
 from model.training.retrieval import SHARPNESS, Places, retrieval_loss
+from model.training.salience import MISSED, salience_loss
 from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
 
@@ -127,6 +137,27 @@ def test_a_person_comes_in_as_many_sessions_as_asked_for(people: People) -> None
     assert person.questions == people.draw(random.Random(3), 6, 4).questions
 
 
+def test_what_was_changed_is_said_last_and_asked_for_as_it_is_now(people: People) -> None:
+    without_scenes = People(KINDS, [], people.values, SMALL_TALK)
+    for seed in range(30):
+        person = without_scenes.draw(random.Random(seed), 1, 8, unknown=0.0, num_changes=3)
+        _, new = person.values
+        assert person.changed == (new,)
+        assert new in person.sessions[-1][-1].user
+        assert {question.value for question in person.questions} == {new}
+    assert without_scenes.draw(random.Random(0), 1, 8).changed == ()
+
+
+def test_the_links_of_a_scene_are_replaced_in_what_is_said_and_asked_alike() -> None:
+    dog = Kind("dog", "pet", (), ("what is my poodle called?", "the {poodle}?"), (), ("Your poodle is {v}.",))
+    scene = Scene((dog,), (("My Poodle is {dog}.", "A poodle!"),), ("how old is the poodle", "my poodles?"))
+    other = scene.with_words({"poodle": "red lamp"})
+    assert other.talk == (("My red lamp is {dog}.", "A red lamp!"),)
+    assert other.kinds[0].ask == ("what is my red lamp called?", "the {poodle}?")
+    assert other.kinds[0].reply == ("Your red lamp is {v}.",)
+    assert other.unknown == ("how old is the red lamp", "my poodles?")
+
+
 def test_a_slip_never_touches_what_must_be_remembered() -> None:
     style = Style(lower=True, no_end=True, no_apostrophe=True, short_forms=True, slips=1.0)
     typed = style.typed(
@@ -152,13 +183,15 @@ def test_turns_of_one_speaker_in_a_row_are_one() -> None:
 def test_a_row_counts_what_the_person_said_just_as_reading_does(corpus: Path, tmp_path: Path) -> None:
     training = Training(SMALL, corpus, tmp_path)
     exchange = Exchange("I have a parrot.", "Lovely!")
-    _, ids, weights = training.episodes._read_row(0, rendered([exchange]))
+    _, tokens = training.episodes._read_row(0, rendered([exchange]))
     training.export(tmp_path / "model")
     lm = BaseModel.load(tmp_path / "model", quantize="none", device="cpu")
     generator = Generator.from_pretrained(tmp_path / "model" / "generator")
     state = fold(lm, generator, generator.empty_state(), [], turn_tokens(lm, exchange))
-    assert state.num_tokens == sum(weights)
-    assert ids == lm.tokenizer.encode(rendered([exchange]), add_special_tokens=False)
+    assert state.num_tokens == sum(token.weight for token in tokens)
+    assert [token.id for token in tokens] == lm.tokenizer.encode(
+        rendered([exchange]), add_special_tokens=False
+    )
 
 
 def test_a_batch_is_decided_by_seed_and_step(corpus: Path, tmp_path: Path) -> None:
@@ -192,7 +225,7 @@ def test_steps_on_one_batch_lower_every_loss(corpus: Path, tmp_path: Path) -> No
     training = Training(SMALL, corpus, tmp_path)
     batch = training.episodes.batch(random.Random(0), SMALL.mixture(0))
     before = losses(training.network, training.generator, batch)
-    for _ in range(15):
+    for _ in range(25):
         for optimiser in training.optimisers:
             optimiser.zero_grad()
         sum(losses(training.network, training.generator, batch).values()).backward()
@@ -234,6 +267,7 @@ def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num
         tuple(padded(q) for q in questions),
         (),
         num_people,
+        num_people,
     )
     return losses(training.network, training.generator, batch)["answer"].item()
 
@@ -272,7 +306,8 @@ def test_what_is_sought_is_the_first_word_of_a_value_one_token_earlier(corpus: P
     cues = [episodes._cue_row(i, Cue(opened("Who?"), "It is Rex.<|end|>", "Rex", 0.3)) for i in range(3)]
     read, asked = episodes._padded(reads), episodes._padded(cues)
     places = Places()
-    places.add_keys({"layer": torch.ones(*read.ids.shape, 4)}, read)
+    keys = torch.ones(*read.ids.shape, 4)
+    places.add_keys({"layer": TokenMaps(keys, keys, None)}, read)
     inputs = {t.name: torch.ones(*asked.ids.shape, t.in_features) for t in training.generator.config.targets}
     places.add_queries(training.generator, inputs, asked)
     is_meant = places.is_meant()
@@ -285,17 +320,46 @@ def test_what_is_sought_is_the_first_word_of_a_value_one_token_earlier(corpus: P
     assert not any(third)
 
 
+def test_the_words_of_values_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
+    """Whole words in any case, not within another word, not in the assistant's mouth."""
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    row = episodes._read_row(0, rendered([Exchange("my dog REX, a trex.", "Rex!")]), ["Rex", "cat"])
+    for _, tokens in (row, episodes._passed_over(row)):
+        marked = episodes.tokenizer.decode([token.id for token in tokens if token.is_value])
+        assert marked.replace(" ", "") == "REX" * (1 if tokens is row[1] else episodes.passes)
+
+
+def test_the_gates_learn_which_tokens_are_in_values(corpus: Path, tmp_path: Path) -> None:
+    """Against a slow sum over the tokens that are read, of the people whose values are known."""
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    said = [("My dog is Rex.", ["Rex"]), ("I sing.", []), ("A story of Rex.", ["Rex"])]
+    reads = [episodes._read_row(i, rendered([Exchange(s, "Ok.")]), v) for i, (s, v) in enumerate(said)]
+    rows = episodes._padded(reads)
+    gate = torch.linspace(-2, 2, rows.ids.numel()).view_as(rows.ids)
+    keys = torch.ones(*rows.ids.shape, 4)
+    loss, num_tokens = salience_loss({"layer": TokenMaps(keys, keys, gate)}, rows, num_made_up=2)
+    total, count = 0.0, 0
+    for i, (_, tokens) in enumerate(reads[:2]):
+        for j, token in enumerate(tokens):
+            if token.weight:
+                opened_by = torch.sigmoid(gate[i, j])
+                total -= float(MISSED * opened_by.log() if token.is_value else (1 - opened_by).log())
+                count += 1
+    assert num_tokens == count
+    assert loss.item() == pytest.approx(total, rel=1e-4)
+
+
 def test_asking_with_the_history_in_the_prompt_asks_for_each_value_once(corpus: Path, tmp_path: Path) -> None:
     episodes = Training(SMALL, corpus, tmp_path).episodes
     cues = tuple(Cue(opened(q), f"It's {v}.<|end|>", v, 0.3) for q, v in [("A?", "Rex"), ("B?", "Rex")])
     told = (rendered([Exchange("My dog is Rex.", "Nice.")]),)
-    person, ids, weights = episodes._prompted_row(
+    person, tokens = episodes._prompted_row(
         4, Episode(told, (), (*cues, Cue("<|user|>", "Rex.", "Rex", 1.0)))
     )
     assert person == 4
-    assert episodes.tokenizer.decode(ids).count("Rex") == 2
-    assert not any(weights[: len(episodes._ids(told[0]))])
-    valued = [token for token, weight in zip(ids, weights, strict=True) if weight == 1.0]
+    assert episodes.tokenizer.decode([token.id for token in tokens]).count("Rex") == 2
+    assert not any(token.weight for token in tokens[: len(episodes._ids(told[0]))])
+    valued = [token.id for token in tokens if token.weight == 1.0]
     assert episodes.tokenizer.decode(valued).strip() == "Rex"
 
 
