@@ -284,14 +284,14 @@ class Training:
 
     def _tokenizer(self, data: Path, people: People, start: Path | None) -> PreTrainedTokenizerFast:
         """Return the tokenizer of the folder; the first time it is that of `start`, or a new one."""
-        if (self.out / "tokenizer.json").exists():
-            return PreTrainedTokenizerFast.from_pretrained(self.out)
-        tokenizer = (
-            build_tokenizer(self.config, data, people)
-            if start is None
-            else PreTrainedTokenizerFast.from_pretrained(start)
+        folders = [f for f in (self.out, start) if f is not None and (f / "tokenizer.json").exists()]
+        tokenizer: PreTrainedTokenizerFast = (
+            PreTrainedTokenizerFast.from_pretrained(folders[0])
+            if folders
+            else build_tokenizer(self.config, data, people)
         )
-        tokenizer.save_pretrained(self.out)
+        if self.out not in folders:
+            tokenizer.save_pretrained(self.out)
         return tokenizer
 
     def _take(self, network: LlamaForCausalLM, generator: Generator) -> None:
