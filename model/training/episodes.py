@@ -202,6 +202,7 @@ class Episodes:
         )
         cues = [Cue(opened(q.text), f"{q.reply}{END}", q.value, WORDING) for q in person.questions]
         cues += [Cue(USER, f"{r.text}{END}", r.value, RETOLD_WORDING) for r in person.retellings]
+        cues += [Cue(opened(e.user), f"{e.assistant}{END}", None, WORDING) for e in person.statements]
         if rng.random() < 0.5:
             said, reply = rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)
             cues.append(Cue(opened(said), f"{reply}{END}", None, WORDING))

@@ -26,6 +26,8 @@ SCENE_SHARE = 0.6  # of what a person tells
 OTHER_LINKS = (
     0.5  # share of the slots that are filled with anything, and of the scenes whose links are replaced
 )
+RIVALS = 0.5  # share of the facts that are of a kind already there, with another link
+NUM_STATEMENTS = 2  # of a person, after the sessions
 RARE = 20  # a word is peculiar to what it is about if no more scenes than this have it
 NEAR_SHARE = 0.4  # of the unanswerable questions: those next to something that was told
 
@@ -144,6 +146,7 @@ class MadeUpPerson:
         changed: those that took the place of another.
         questions: asked afterwards.
         retellings: facts told again in other words.
+        statements: what is said afterwards and is no question, each with its reply.
     """
 
     sessions: tuple[tuple[Exchange, ...], ...]
@@ -151,6 +154,7 @@ class MadeUpPerson:
     changed: tuple[str, ...]
     questions: tuple[Question, ...]
     retellings: tuple[Retelling, ...]
+    statements: tuple[Exchange, ...]
 
 
 def load_kinds(folder: Path = KINDS) -> list[Kind]:
@@ -307,7 +311,10 @@ class People:
             together = rng.random() < 0.5
             sessions = (*sessions[:-1], sessions[-1] + said) if together else (*sessions, said)
         changed = tuple(fact.value for fact in changes.values())
-        return MadeUpPerson(sessions, (*values, *changed), changed, tuple(questions), tuple(retellings))
+        statements = tuple(self._statement(rng, style, facts) for _ in range(NUM_STATEMENTS))
+        return MadeUpPerson(
+            sessions, (*values, *changed), changed, tuple(questions), tuple(retellings), statements
+        )
 
     def _changes(
         self, rng: random.Random, style: Style, facts: Sequence[Fact], number: int
@@ -318,6 +325,18 @@ class People:
             fact.relation: replace(fact, value=style.spelled(self.values.draw(rng, fact.kind.value)))
             for fact in rng.sample(can_change, min(number, len(can_change)))
         }
+
+    def _statement(self, rng: random.Random, style: Style, facts: Sequence[Fact]) -> Exchange:
+        """Return something new, in words of its own or as a scene begins, and a reply that takes it in."""
+        told = self._told(rng, style, facts)
+        if told.scene is None:
+            return self._telling(rng, style, told.facts[0])
+        said, reply = told.scene.talk[0]
+        return Exchange(style.typed(rng, told.words(said), [fact.value for fact in told.facts]), reply)
+
+    def _telling(self, rng: random.Random, style: Style, fact: Fact) -> Exchange:
+        said = style.typed(rng, fact.words(rng.choice(fact.kind.say)), keep=[fact.value])
+        return Exchange(said, self._acknowledgement(rng, fact))
 
     def _changing(self, rng: random.Random, style: Style, fact: Fact) -> Exchange:
         said = rng.choice(PHRASES["change"]).format(said=fact.words(rng.choice(fact.kind.say)))
@@ -335,7 +354,7 @@ class People:
     def _fact(self, rng: random.Random, others: Sequence[Fact] = ()) -> Fact:
         # often a second fact of a kind already there, so that "dog" and "cat" must be told apart
         again = [f.kind for f in others if f.kind.slots]
-        kind = rng.choice(again) if again and rng.random() < 0.2 else rng.choice(self.kinds)
+        kind = rng.choice(again) if again and rng.random() < RIVALS else rng.choice(self.kinds)
         return Fact(kind, self._slots(rng, kind), self.values.draw(rng, kind.value))
 
     def _slots(self, rng: random.Random, kind: Kind) -> dict[str, str]:

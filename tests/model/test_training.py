@@ -24,6 +24,7 @@ from model.training.episodes import Batch, Cue, Episode, Mixture
 from model.training.loop import Training, TrainingConfig, losses
 from model.training.muon import Muon
 from model.training.people import (
+    NUM_STATEMENTS,
     PHRASES,
     SMALL_TALK,
     Kind,
@@ -146,6 +147,16 @@ def test_what_was_changed_is_said_last_and_asked_for_as_it_is_now(people: People
         assert new in person.sessions[-1][-1].user
         assert {question.value for question in person.questions} == {new}
     assert without_scenes.draw(random.Random(0), 1, 8).changed == ()
+
+
+def test_a_statement_is_taken_in_and_not_declined(people: People) -> None:
+    for seed in range(30):
+        person = people.draw(random.Random(seed), 3, 2)
+        said = {exchange.user for session in person.sessions for exchange in session}
+        assert len(person.statements) == NUM_STATEMENTS
+        for statement in person.statements:
+            assert statement.user not in said
+            assert statement.assistant not in PHRASES["unknown"]
 
 
 def test_the_links_of_a_scene_are_replaced_in_what_is_said_and_asked_alike() -> None:
