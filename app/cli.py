@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 from rich import box
@@ -43,7 +43,12 @@ from app.console import (
 from app.errors import BadRequest, RemanenceError
 
 if TYPE_CHECKING:
-    from app.recall import Method, MethodScores
+    from app.recall import Examination, Method, MethodScores
+    from app.settings import Settings
+    from model.base import BaseModel
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
@@ -281,21 +286,14 @@ def recognise(
     generator: GeneratorName = None,
 ) -> None:
     """Tell a memory about people, and see whether it takes the sentence about each for the likeliest."""
-    from app.recall import Examination, parse_methods
+    from app.recall import parse_methods
     from app.recognition import ranked_first, read_choices
-    from app.wiring import load_model
 
     settings = settings_in_force(data=data, model=model, generator=generator)
     chosen = parse_methods(methods)
     choices = read_choices(file, settings.max_message_chars, limit)
-    right = dict.fromkeys(chosen, 0)
-    with progress_bar() as progress:
-        lm, maker = load_model(settings)
-        examination = Examination(lm, maker, settings)
-        for choice in progress.track(choices, description="choosing"):
-            for method in chosen:
-                right[method] += ranked_first(examination, lm, choice, method)
-    found = {method: {"n": len(choices), "accuracy": right[method] / len(choices)} for method in chosen}
+    right = _measured(settings, chosen, choices, ranked_first, "choosing")
+    found = {method: {"n": len(each), "accuracy": sum(each) / len(each)} for method, each in right.items()}
     if as_json:
         print(json.dumps(found))
         return
@@ -317,28 +315,43 @@ def perplexity(
 ) -> None:
     """Tell a memory about people, and see how surprising it finds what they say later."""
     from app.perplexity import Surprise, read_continuations, surprise
-    from app.recall import Examination, parse_methods
-    from app.wiring import load_model
+    from app.recall import parse_methods
 
     settings = settings_in_force(data=data, model=model, generator=generator)
     chosen = parse_methods(methods)
     continuations = read_continuations(file, settings.max_message_chars, limit)
-    total = dict.fromkeys(chosen, Surprise(0.0, 0))
-    with progress_bar() as progress:
-        lm, maker = load_model(settings)
-        examination = Examination(lm, maker, settings)
-        for continuation in progress.track(continuations, description="reading on"):
-            for method in chosen:
-                total[method] += surprise(examination, lm, continuation, method)
+    surprises = _measured(settings, chosen, continuations, surprise, "reading on")
+    totals = {method: sum(each, start=Surprise(0.0, 0)) for method, each in surprises.items()}
     found = {
-        method: {"n": len(continuations), "tokens": of_method.tokens, "perplexity": of_method.perplexity}
-        for method, of_method in total.items()
+        method: {"n": len(continuations), "tokens": total.tokens, "perplexity": total.perplexity}
+        for method, total in totals.items()
     }
     if as_json:
         print(json.dumps(found))
         return
     for method, figures in found.items():
         print(f"{method}: {figures['perplexity']:.2f}, {figures['tokens']} tokens of {figures['n']} people")
+
+
+def _measured(
+    settings: "Settings",
+    methods: "Sequence[Method]",
+    people: Sequence[T],
+    measure: "Callable[[Examination, BaseModel, T, Method], R]",
+    description: str,
+) -> "dict[Method, list[R]]":
+    """Return what `measure` finds of each of `people` under every method."""
+    from app.recall import Examination
+    from app.wiring import load_model
+
+    found: dict[Method, list[R]] = {method: [] for method in methods}
+    with progress_bar() as progress:
+        lm, maker = load_model(settings)
+        examination = Examination(lm, maker, settings)
+        for person in progress.track(people, description=description):
+            for method in methods:
+                found[method].append(measure(examination, lm, person, method))
+    return found
 
 
 @contextmanager

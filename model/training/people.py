@@ -307,7 +307,9 @@ class People:
         else:
             sessions = self._dealt_sessions(rng, style, told, num_sessions)
         if changes:
-            said = tuple(self._changing(rng, style, fact) for fact in changes.values())
+            said = tuple(
+                self._telling(rng, style, fact, rng.choice(PHRASES["change"])) for fact in changes.values()
+            )
             together = rng.random() < 0.5
             sessions = (*sessions[:-1], sessions[-1] + said) if together else (*sessions, said)
         changed = tuple(fact.value for fact in changes.values())
@@ -334,12 +336,8 @@ class People:
         said, reply = told.scene.talk[0]
         return Exchange(style.typed(rng, told.words(said), [fact.value for fact in told.facts]), reply)
 
-    def _telling(self, rng: random.Random, style: Style, fact: Fact) -> Exchange:
-        said = style.typed(rng, fact.words(rng.choice(fact.kind.say)), keep=[fact.value])
-        return Exchange(said, self._acknowledgement(rng, fact))
-
-    def _changing(self, rng: random.Random, style: Style, fact: Fact) -> Exchange:
-        said = rng.choice(PHRASES["change"]).format(said=fact.words(rng.choice(fact.kind.say)))
+    def _telling(self, rng: random.Random, style: Style, fact: Fact, pattern: str = "{said}") -> Exchange:
+        said = pattern.format(said=fact.words(rng.choice(fact.kind.say)))
         return Exchange(style.typed(rng, said, keep=[fact.value]), self._acknowledgement(rng, fact))
 
     def _told(self, rng: random.Random, style: Style, others: Sequence[Fact]) -> Told:
