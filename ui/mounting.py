@@ -1,6 +1,7 @@
 """How a page comes under its path: all of them in our looks, and without what Gradio adds by itself."""
 
 from collections.abc import Callable
+from inspect import isgeneratorfunction
 
 import gradio as gr
 from fastapi import FastAPI, Request
@@ -30,6 +31,10 @@ def mount_page(
         def slash() -> RedirectResponse:
             return RedirectResponse(f"{path}/")
 
+    # What goes through Gradio's queue comes back over a stream that ends when nothing is going on; of what is
+    # sent at that very moment nothing is heard again. Only what grows needs it, all else is answered at once.
+    for event in page.fns.values():
+        event.queue = isgeneratorfunction(event.fn)
     gr.mount_gradio_app(
         server,
         page,

@@ -165,7 +165,7 @@ class ChatPage:
             at.conversation.edit(self.replies.edit, place, shown, **answering),
         ]
         at.conversation.undo(self.undo, place, shown)
-        at.box.stop(self.replies.stop, None, None, queue=False)
+        at.box.stop(self.replies.stop, None, None)
         at.earlier.click(self.show_earlier, sessions, [at.earlier, at.first, at.conversation])
         # who leaves a session while it answers has stopped the reply
         opened = [
@@ -182,6 +182,8 @@ class ChatPage:
                 cancels=replies,
             )
         at.conversation.like(self.branch, place, opened, js=ONCE, cancels=replies)
+        at_side.title.submit(self.side.rename, [sessions, at_side.title], [sessions, at.memory_line])
+        at_side.pinned.input(self.side.pin, [sessions, at_side.pinned], [sessions, at.memory_line])
         at_side.remembered.input(self.switch_session, [sessions, at_side.remembered], at.memory_line)
         at_side.removed.click(
             self.delete, sessions, [at_side.sure, sessions, at.conversation, at.memory_line], cancels=replies
@@ -189,9 +191,9 @@ class ChatPage:
         number, problem = gr.Number(visible=False, precision=0), gr.Textbox(visible=False)
         at_side.give.click(
             self.take_document,
-            [number, problem],
+            [number, problem, wide],
             opened,
-            js=SEND_DOCUMENT % texts.DOCUMENT_NOT_SENT,
+            js=f"async () => [...await ({SEND_DOCUMENT % texts.DOCUMENT_NOT_SENT})(), {IS_WIDE}]",
             cancels=replies,
         )
         at_side.desk.click(None, js=f"() => location.assign('{admin.PATH}/')")
@@ -226,8 +228,7 @@ class ChatPage:
             first = first_shown(self._chat, user, session)
             said = said_in(self._chat, user, session, first)
         except RemanenceError as error:
-            gr.Warning(str(error))
-            session, first, said = None, 0, []
+            session, first, said, line = None, 0, [], str(error)
         more = gr.Button(visible=first > 0)
         return side, self.side.sessions(user, session), said, ready(), line, first, more
 
@@ -245,17 +246,18 @@ class ChatPage:
             turn, _ = self.replies.turn_at(user_of(request), session, first, data.index)
             begun = self._chat.branch(user_of(request), turn)
         except RemanenceError as error:
-            gr.Warning(str(error))
-            return (gr.skip(),) * 7
+            return *(gr.skip(),) * 4, str(error), gr.skip(), gr.skip()
         return self._opened(begun.id, request, gr.skip(), texts.BRANCHED)
 
-    def take_document(self, session: int | None, problem: str, request: gr.Request) -> tuple[Any, ...]:
+    def take_document(
+        self, session: int | None, problem: str, wide: bool, request: gr.Request
+    ) -> tuple[Any, ...]:
         """Show the document that was sent, or why it was not taken."""
-        if session is None:
-            if problem:
-                gr.Warning(problem)
-            return *(gr.skip(),) * 4, problem or gr.skip(), gr.skip(), gr.skip()
-        return self._opened(session, request, gr.skip(), texts.DOCUMENT_GIVEN)
+        if session is not None:
+            return self._opened(session, request, gr.Sidebar(open=wide), texts.DOCUMENT_GIVEN)
+        if not problem:
+            return (gr.skip(),) * 7
+        return gr.Sidebar(open=wide), *(gr.skip(),) * 3, problem, gr.skip(), gr.skip()
 
     def switch_session(self, session: int | None, on: bool, request: gr.Request) -> str:
         """Leave the session out of memory, or take it in again."""
@@ -293,6 +295,5 @@ class ChatPage:
             turn, said = self.replies.turn_at(user, session, first, LAST)
             receipt = self._chat.forget(user, Selection(turn_id=turn))
         except RemanenceError as error:
-            gr.Warning(str(error))
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip(), str(error)
         return said, *self.refresh(session, first, request), receipt_text(receipt)

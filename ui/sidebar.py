@@ -1,6 +1,8 @@
 """The side of the page: a person's chats and documents, a search, and what is done to one of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -47,6 +49,8 @@ class Parts:
     give: gr.Button
     hits: gr.Radio
     sessions: gr.Radio
+    title: gr.Textbox
+    pinned: gr.Checkbox
     remembered: gr.Checkbox
     sure: gr.Group
     removed: gr.Button
@@ -86,8 +90,6 @@ class Side:
             leave_everywhere = gr.Button(texts.LOG_OUT_EVERYWHERE, size="sm")
         search.change(self.search, search, hits, show_progress="hidden")
         sessions.change(self.describe, sessions, [title, pinned, remembered], show_progress="hidden")
-        title.submit(self.rename, [sessions, title], sessions)
-        pinned.input(self.pin, [sessions, pinned], sessions)
         remove.click(lambda: gr.Group(visible=True), None, sure)
         kept.click(lambda: gr.Group(visible=False), None, sure)
         return Parts(
@@ -98,6 +100,8 @@ class Side:
             give=give,
             hits=hits,
             sessions=sessions,
+            title=title,
+            pinned=pinned,
             remembered=remembered,
             sure=sure,
             removed=removed,
@@ -126,23 +130,26 @@ class Side:
         found = next((s for s in self._chat.sessions(user_of(request)) if s.id == session), None)
         return (found.name, found.is_pinned, found.memory_on) if found else ("", False, True)
 
-    def rename(self, session: int | None, name: str, request: gr.Request) -> gr.Radio:
-        """Give the session another name."""
-        if session is not None:
-            try:
-                self._chat.rename_session(user_of(request), session, name.strip())
-            except RemanenceError as error:
-                gr.Warning(str(error))
-        return self.sessions(user_of(request), session)
+    def rename(self, session: int | None, name: str, request: gr.Request) -> tuple[gr.Radio, Any]:
+        """Give the session another name; the line about the memory says why not."""
+        user = user_of(request)
+        return self._changed(user, session, lambda one: self._chat.rename_session(user, one, name.strip()))
 
-    def pin(self, session: int | None, is_pinned: bool, request: gr.Request) -> gr.Radio:
-        """Let the session stand before the others, or no longer."""
+    def pin(self, session: int | None, is_pinned: bool, request: gr.Request) -> tuple[gr.Radio, Any]:
+        """Let the session stand before the others, or no longer; as `rename`."""
+        user = user_of(request)
+        return self._changed(user, session, lambda one: self._chat.pin_session(user, one, is_pinned))
+
+    def _changed(
+        self, user: str, session: int | None, change: Callable[[int], object]
+    ) -> tuple[gr.Radio, Any]:
+        line: Any = gr.skip()
         if session is not None:
             try:
-                self._chat.pin_session(user_of(request), session, is_pinned)
+                change(session)
             except RemanenceError as error:
-                gr.Warning(str(error))
-        return self.sessions(user_of(request), session)
+                line = str(error)
+        return self.sessions(user, session), line
 
 
 def _label(name: str, is_pinned: bool, is_document: bool) -> str:

@@ -95,7 +95,6 @@ def test_a_file_that_is_no_document_is_refused_in_a_sentence(
     """Which is seen at once and stays; nothing of the file is kept."""
     ada = visit(f"Ada {name}")
     ada.give_document(name, content)
-    expect(ada.warnings).to_contain_text(sentence)
     expect(ada.page.locator("#memory-line")).to_have_text(sentence)
     ada.reload()
     expect(ada.chats).to_have_count(0)

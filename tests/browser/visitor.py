@@ -156,11 +156,6 @@ class Visitor:
         self.chats.filter(has_text=name).click()
         expect(self.messages).not_to_have_count(0)
 
-    @property
-    def warnings(self) -> Locator:
-        """What the page says for a moment, over everything."""
-        return self.page.get_by_test_id("toast-body")
-
     def search(self, text: str) -> Locator:
         """Search what was said, and return what was found."""
         self.page.get_by_label(texts.SEARCH).fill(text)

@@ -59,26 +59,28 @@ def test_a_search_shows_chats_with_what_stands_around_it(page: ChatPage, chat: C
     assert page.side.search("  ", ADA).visible is False
 
 
-def test_a_pinned_chat_stands_first(page: ChatPage, chat: Chat, warnings: list[str]) -> None:
+def test_a_pinned_chat_stands_first(page: ChatPage, chat: Chat) -> None:
     """Until it is let go; nobody else can do so."""
     first, second = told(chat, "first", "one"), told(chat, "second", "two")
-    assert page.side.pin(first, True, ADA).choices == [("★ first", first), ("second", second)]
+    assert page.side.pin(first, True, ADA)[0].choices == [("★ first", first), ("second", second)]
     assert page.side.describe(first, ADA) == ("first", True, True)
-    assert page.side.pin(first, False, BOB).choices == []
-    assert len(warnings) == 1
-    assert page.side.pin(first, False, ADA).choices == [("second", second), ("first", first)]
+    theirs, line = page.side.pin(first, False, BOB)
+    assert theirs.choices == []
+    assert "no session" in line
+    assert page.side.pin(first, False, ADA)[0].choices == [("second", second), ("first", first)]
 
 
-def test_a_branch_goes_on_from_a_reply(page: ChatPage, chat: Chat, warnings: list[str]) -> None:
+def test_a_branch_goes_on_from_a_reply(page: ChatPage, chat: Chat) -> None:
     """In a chat of its own, which is opened; what Gradio tells twice is done once."""
     source = told(chat, "talk", "one", "two", "three")
     _, sessions, conversation, _, line, *_ = page.branch(source, 0, at(3), ADA)
     assert contents(conversation) == ["one", "Fine.", "two", "Fine."]
     assert ([name for name, _ in sessions.choices], line) == (["talk (2)", "talk"], texts.BRANCHED)
     assert sessions.value != source
-    for session, place, who in [(None, 3, ADA), (source, 3, BOB), (source, 9, ADA), (source, "1", ADA)]:
-        assert all(update == gr.skip() for update in page.branch(session, 0, at(place), who))
-    assert (len(chat.sessions("Ada")), len(warnings)) == (2, 3)
+    assert all(update == gr.skip() for update in page.branch(None, 0, at(3), ADA))
+    for place, who in [(3, BOB), (9, ADA), ("1", ADA)]:
+        assert page.branch(source, 0, at(place), who)[4]
+    assert len(chat.sessions("Ada")) == 2
 
 
 def test_of_a_long_chat_the_end_is_shown_and_places_count_from_there(page: ChatPage, chat: Chat) -> None:
@@ -103,28 +105,25 @@ def test_a_document_is_shown_and_what_is_said_about_it_begins_a_chat(
 ) -> None:
     """It has passages and no replies, and is neither edited, branched nor undone."""
     document = chat.add_document("Ada", "log.txt", b"The keeper is called Ola.")
-    _, sessions, conversation, _, line, *_ = page.take_document(document.id, "", ADA)
+    _, sessions, conversation, _, line, *_ = page.take_document(document.id, "", True, ADA)
     assert contents(conversation) == ["The keeper is called Ola."]
     assert (sessions.choices, sessions.value) == ([("Document: log.txt", document.id)], document.id)
     assert line == texts.DOCUMENT_GIVEN
-    for act in (
-        lambda: page.branch(document.id, 0, at(0), ADA),
-        lambda: page.undo(document.id, 0, ADA),
-        lambda: next(page.replies.edit(document.id, 0, at(0), ADA)),
-    ):
-        assert all(update == gr.skip() for update in act())
-    assert warnings == [texts.DOCUMENT_STAYS] * 3
+    assert page.branch(document.id, 0, at(0), ADA)[4] == texts.DOCUMENT_STAYS
+    assert page.undo(document.id, 0, ADA)[3] == texts.DOCUMENT_STAYS
+    update = next(page.replies.edit(document.id, 0, at(0), ADA))
+    assert all(part == gr.skip() for part in update)
+    assert warnings == [texts.DOCUMENT_STAYS]
     updates = list(page.replies.say("Who is the keeper?", document.id, ADA))
     assert [name for name, _ in updates[-2][1].choices] == ["Who is the keeper?", "Document: log.txt"]
     assert contents(updates[-2][2]) == ["Who is the keeper?", "I see."]
-    assert page.take_document(document.id, "", BOB)[2] == []
+    assert page.take_document(document.id, "", True, BOB)[2] == []
 
 
-def test_a_document_that_was_not_taken_is_a_sentence(page: ChatPage, warnings: list[str]) -> None:
+def test_a_document_that_was_not_taken_is_a_sentence(page: ChatPage) -> None:
     """No sentence where no file was chosen."""
-    assert page.take_document(None, "It is damaged.", ADA)[4] == "It is damaged."
-    assert warnings == ["It is damaged."]
-    assert all(update == gr.skip() for update in page.take_document(None, "", ADA))
+    assert page.take_document(None, "It is damaged.", True, ADA)[4] == "It is damaged."
+    assert all(update == gr.skip() for update in page.take_document(None, "", True, ADA))
 
 
 def test_a_reply_that_breaks_off_can_be_tried_again(
