@@ -41,6 +41,7 @@ from model.application import applied
 from model.base import attention_output_targets
 from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture, Rows
+from model.training.growing import grow
 from model.training.muon import Muon
 from model.training.people import People, load_kinds, load_scenes
 from model.training.retrieval import Places, caught_inputs
@@ -48,7 +49,6 @@ from model.training.salience import salience_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
 
-GROWN = 0.1  # strength of new directions beside trained ones
 MOST_WORKERS = 12  # processes that draw batches beside a GPU
 WEIGHTS = {"answer": 1.0, "again": 1.0, "prompted": 0.5, "language": 0.3, "retrieval": 0.25, "salience": 0.25}
 
@@ -252,13 +252,12 @@ class Training:
 
         Args:
             data: folder of the training data.
-            start: folder of a trained model of the same sizes whose weights and tokenizer are the beginning;
-                None begins with nothing.
+            start: folder of a trained model whose weights and tokenizer are the beginning (see `grow`); None
+                begins with nothing.
 
         Raises:
             FileNotFoundError: a file of the training data is not there.
-            ValueError: `start` is of a model of other sizes; only its state may be smaller, and its generator
-                without own keys or gates.
+            ValueError: `start` is of other sizes; only its state may be smaller and its layers fewer.
         """
         self.config = config
         self.out = out
@@ -274,8 +273,11 @@ class Training:
         )
         self.network, self.generator = build_models(config, self.tokenizer)
         if start is not None:
-            self._take(
-                LlamaForCausalLM.from_pretrained(start), Generator.from_pretrained(start / "generator")
+            grow(
+                self.network,
+                self.generator,
+                LlamaForCausalLM.from_pretrained(start),
+                Generator.from_pretrained(start / "generator"),
             )
         self.network.to(self.processes.device)
         self.generator.to(self.processes.device)
@@ -293,30 +295,6 @@ class Training:
         if self.out not in folders:
             tokenizer.save_pretrained(self.out)
         return tokenizer
-
-    def _take(self, network: LlamaForCausalLM, generator: Generator) -> None:
-        size = generator.config.state_size
-        ours = self.generator.config
-        wanted = replace(
-            ours,
-            state_size=size,
-            rank=size,
-            own_key=generator.config.own_key and ours.own_key,
-            gate=generator.config.gate and ours.gate,
-        )
-        if (
-            generator.config != wanted
-            or size > self.config.state_size
-            or network.config.intermediate_size != self.config.intermediate_size
-        ):
-            raise ValueError("the model to start from is of other sizes")
-        self.network.load_state_dict(network.float().state_dict())
-        own = self.generator.state_dict()
-        for name, weight in generator.state_dict().items():
-            # a smaller state is grown: its new directions are faint, and say nothing yet
-            own[name].mul_(0.0 if name.endswith(".b") else GROWN)
-            own[name][tuple(slice(length) for length in weight.shape)] = weight
-        self.generator.load_state_dict(own)
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
         named = [*self.network.named_parameters(), *self.generator.named_parameters()]

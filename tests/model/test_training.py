@@ -442,18 +442,20 @@ def test_a_training_can_begin_with_a_trained_model(corpus: Path, tmp_path: Path)
         Training(replace(SMALL, state_size=8), corpus, tmp_path / "third", start=trained.result)
 
 
-def test_a_training_can_begin_with_a_smaller_state_and_loses_nothing_by_it(
-    corpus: Path, tmp_path: Path
+@pytest.mark.parametrize("larger", [{"state_size": 24}, {"layers": 3}, {"state_size": 24, "layers": 3}])
+def test_a_training_can_begin_with_a_smaller_model_and_loses_nothing_by_it(
+    larger: dict[str, int], corpus: Path, tmp_path: Path
 ) -> None:
     trained = Training(SMALL, corpus, tmp_path / "first")
     trained.run()
     same, grown = (
-        Training(replace(SMALL, state_size=size), corpus, tmp_path / str(size), start=trained.result)
-        for size in (16, 24)
+        Training(replace(SMALL, **sizes), corpus, tmp_path / name, start=trained.result)
+        for name, sizes in (("same", {}), ("grown", larger))
     )
     batch = same.episodes.batch(random.Random(5), SMALL.mixture(0))
     before, after = (losses(t.network, t.generator, batch) for t in (same, grown))
-    assert grown.generator.config.state_size == grown.generator.config.rank == 24
-    # the retrieval lesson evens out all directions, also those that say nothing yet
-    for name in before.keys() - {"retrieval"}:
+    assert grown.generator.config.state_size == grown.generator.config.rank == larger.get("state_size", 16)
+    assert len(grown.generator.config.targets) == larger.get("layers", 2)
+    # these lessons are of every target and direction, also of those that say nothing yet
+    for name in before.keys() - {"retrieval", "salience"}:
         assert after[name].item() == pytest.approx(before[name].item(), rel=0.02)
