@@ -157,7 +157,8 @@ def people(
 ) -> None:
     """Make people up in the phrasings of the training, with values of their own, to measure recall on."""
     from model.training.corpus import small_talk
-    from model.training.people import People, load_kinds, load_scenes
+    from model.training.facts import load_kinds, load_scenes
+    from model.training.people import People
     from model.training.values import Values
 
     try:

@@ -41,9 +41,10 @@ from model.application import applied
 from model.base import attention_output_targets
 from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture, Rows
+from model.training.facts import load_kinds, load_scenes
 from model.training.growing import grow
 from model.training.muon import Muon
-from model.training.people import People, load_kinds, load_scenes
+from model.training.people import People
 from model.training.retrieval import Places, caught_inputs
 from model.training.salience import salience_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer

@@ -21,19 +21,10 @@ from model.conversation import Exchange, fold, turn_tokens
 from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
 from model.training.episodes import Batch, Cue, Episode, Mixture
+from model.training.facts import Kind, Scene, load_kinds, load_scenes
 from model.training.loop import Training, TrainingConfig, losses
 from model.training.muon import Muon
-from model.training.people import (
-    NUM_STATEMENTS,
-    PHRASES,
-    SMALL_TALK,
-    Kind,
-    People,
-    Scene,
-    Style,
-    load_kinds,
-    load_scenes,
-)
+from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, Style
 from model.training.retrieval import SHARPNESS, Places, retrieval_loss
 from model.training.salience import MISSED, salience_loss
 from model.training.tokenizer import opened, rendered
