@@ -5,6 +5,7 @@ Both use the tokenizer's own chat template, so that what is read looks like what
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from memory.config import GeneratorConfig
@@ -30,6 +31,11 @@ class Exchange:
         return [{"role": "user", "content": self.user}, {"role": "assistant", "content": self.assistant}]
 
 
+# stand where it matters only that something was said
+OTHER = Exchange("0", "0")
+STAND_INS: list[tuple[list[Exchange], str | None]] = [([], "0"), ([OTHER], None), ([OTHER], "0")]
+
+
 def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_tokens: int) -> list[int]:
     """Return the tokens of a prompt: the newest exchanges that fit, the person's message, and the opening of
     the reply.
@@ -42,7 +48,7 @@ def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_
     The prompt never exceeds what the model can hold: of a longer message only the end is in it.
     """
     message = _template_ids(lm, [], text)
-    room = lm.context_tokens - REPLY_RESERVE_TOKENS
+    room = max(lm.context_tokens // 2, lm.context_tokens - REPLY_RESERVE_TOKENS)
     best = message
     for start in range(len(window) - 1, -1, -1):
         ids = _template_ids(lm, window[start:], text)
@@ -54,34 +60,33 @@ def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_
 
 def count_tokens(lm: BaseModel, exchanges: Sequence[Exchange]) -> int:
     """Return how many tokens finished exchanges take in a prompt, each as it stands after another one."""
-    other = Exchange("0", "0")
-    before, *told = _ids_of_each(lm, [([other], None), *(([other, e], None) for e in exchanges)])
+    before, *told = _ids_of_each(lm, [([OTHER], "0"), *(([OTHER, e], "0") for e in exchanges)])
     return sum(len(ids) - len(before) for ids in told)
 
 
 def message_ids(lm: BaseModel, window: Sequence[Exchange], text: str) -> tuple[list[int], list[int]]:
-    """Return the tokens before a message of the person, of as much of `window` as fits, and the message's."""
+    """Return the tokens before a message of the person, of as much of `window` as fits, and the message's,
+    cut to what the model can hold."""
     return _after(lm, window, [], text)
 
 
 def session_ids(
     lm: BaseModel, window: Sequence[Exchange], session: Sequence[Exchange]
 ) -> tuple[list[int], list[int]]:
-    """Return the tokens before a session, of as much of `window` as fits, and the session's, cut to what the
-    model can hold."""
-    before, ids = _after(lm, window, session, None)
-    return before, ids[: lm.context_tokens]
+    """Return the tokens before a session, of as much of `window` as fits, and the session's; cut likewise."""
+    return _after(lm, window, session, None)
 
 
 def _after(
     lm: BaseModel, window: Sequence[Exchange], session: Sequence[Exchange], text: str | None
 ) -> tuple[list[int], list[int]]:
     for start in range(len(window) + 1):
-        before = _exchange_ids(lm, window[start:])
-        ids = _exchange_ids(lm, [*window[start:], *session], text)[len(before) :]
-        if len(before) + len(ids) <= lm.context_tokens:
+        told = window[start:]
+        *stand_ins, waiting, ids = _ids_of_each(lm, [*STAND_INS, (told, "0"), ([*told, *session], text)])
+        before = max(0, len(waiting) - _message_length(*stand_ins))
+        if len(ids) <= lm.context_tokens:
             break
-    return before, ids
+    return ids[:before], ids[before : lm.context_tokens]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +106,24 @@ class TurnTokens:
 
 def turn_tokens(lm: BaseModel, exchange: Exchange) -> TurnTokens:
     """Return the tokens of `exchange`."""
-    other = Exchange("0", "0")
-    first, before, later, said, replied = _ids_of_each(
-        lm, [([], "0"), ([other], None), ([other], "0"), ([other], exchange.user), ([other, exchange], None)]
+    # with a message after the reply: some templates write the last reply in another way than those before
+    first, last, later, said, replied = _ids_of_each(
+        lm, [*STAND_INS, ([OTHER], exchange.user), ([OTHER, exchange], "0")]
     )
+    message = _message_length(first, last, later)
     # what the first message takes beyond what it takes later on, a beginning of sequence or a system prompt,
     # is nothing that the person said
-    preamble = first[: max(0, len(first) - (len(later) - len(before)))]
-    return TurnTokens(preamble, said[len(before) :], replied[len(said) :])
+    preamble = first[: max(0, len(first) - message)]
+    return TurnTokens(preamble, said[len(later) - message :], replied[len(said) : len(replied) - message])
+
+
+def _message_length(first: Sequence[int], last: Sequence[int], later: Sequence[int]) -> int:
+    """Return how many tokens the message "0" takes after a turn; the arguments are those of STAND_INS."""
+    if later[: len(last)] == last:
+        return len(later) - len(last)
+    # the last reply is written in another way; where a message ends it is the same at the beginning and later
+    ends = zip(reversed(first), reversed(later), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], ends))
 
 
 def fold(
@@ -180,14 +195,12 @@ def _messages(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None) ->
 def _plain(lm: BaseModel, text: str) -> str:
     """Return `text` with no marker of the template in it: nobody speaks in another's role."""
     for marker in lm.tokenizer.get_added_vocab():
-        text = text.replace(marker, " ".join(marker))
+        # some tokenizers add runs of spaces, which are nobody's role
+        if marker.strip():
+            text = text.replace(marker, " ".join(marker))
     for marker in lm.plain_markers:
         text = text.replace(marker, f" {marker.strip()}")
     return text
-
-
-def _exchange_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str | None = None) -> list[int]:
-    return _ids_of_each(lm, [(exchanges, text)])[0] if exchanges or text is not None else []
 
 
 def _template_ids(lm: BaseModel, exchanges: Sequence[Exchange], text: str) -> list[int]:

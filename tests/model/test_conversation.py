@@ -18,8 +18,11 @@ from model.conversation import (
     Exchange,
     TurnTokens,
     chunks,
+    count_tokens,
     fold,
+    message_ids,
     prompt_ids,
+    session_ids,
     turn_tokens,
 )
 from model.generation import Sampling, answer, stream
@@ -118,6 +121,34 @@ def test_what_a_template_says_before_a_conversation_is_not_the_persons_word(
         counted.append([token for token, counts in zip(ids, is_read, strict=True) if counts])
     assert counted[0] == counted[1] == told[0]
     assert len(told[1]) > len(told[0])
+
+
+def test_a_template_that_writes_the_last_reply_in_another_way_loses_no_word(
+    tiny_model: Path, generator: Generator
+) -> None:
+    """As that of Qwen3 does, which puts an empty thought before it."""
+    lm = BaseModel.load(tiny_model, quantize="none", device="cpu")
+    template = str(lm.tokenizer.chat_template)
+    expected = turn_tokens(lm, TALK[0]), count_tokens(lm, TALK[:3]), message_ids(lm, TALK[:2], "Hello.")
+    content = "{% if loop.last and m['role'] == 'assistant' %}{{ 'Thinking. ' }}{% endif %}{{ m['content']"
+    lm.tokenizer.chat_template = template.replace("{{ '<|' + m['role'] + '|>' + m['content']", (
+        "{{ '<|' + m['role'] + '|>' }}" + content
+    ))  # fmt: skip
+    assert lm.tokenizer.chat_template != template
+    assert (
+        turn_tokens(lm, TALK[0]),
+        count_tokens(lm, TALK[:3]),
+        message_ids(lm, TALK[:2], "Hello."),
+    ) == expected
+    before, session = session_ids(lm, TALK[:2], TALK[2:4])
+    assert (before, session[:5]) == (expected[2][0], turn_tokens(lm, TALK[2]).message[:5])
+
+
+def test_runs_of_spaces_that_a_tokenizer_knows_stay_what_they_are(tiny_model: Path) -> None:
+    """As that of GPT-NeoX does: they are nobody's role, and one line of code must not become a book."""
+    lm = BaseModel.load(tiny_model, quantize="none", device="cpu")
+    lm.tokenizer.add_tokens([" " * n for n in range(2, 25)])
+    assert len(prompt_ids(lm, [], f"{' ' * 24}return", max_window_tokens=0)) < 20
 
 
 def test_a_model_without_a_chat_template_gets_a_plain_one_and_stops_at_its_next_line(
