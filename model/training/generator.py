@@ -146,12 +146,13 @@ class Training:
         self.lm, self.out, self.settings = lm, out, settings
         asked = [s for s in samples if s.questions]
         random.Random(settings.seed).shuffle(asked)
-        num_held_out = max(1, round(settings.held_out * len(asked)))
+        # one would be its own "something else"
+        num_held_out = max(2, round(settings.held_out * len(asked)))
         self.held_out = asked[:num_held_out]
         self.samples = asked[num_held_out:] + [s for s in samples if not s.questions]
-        if not self.held_out or not self.samples:
+        if len(self.held_out) < 2 or not self.samples:
             raise ValueError(
-                f"expected samples with questions, some to train on, {settings.held_out:.0%} to measure,"
+                "expected samples with questions, some to train on and at least two to measure,"
                 f" got {len(asked)} with questions of {len(samples)}"
             )
         out.mkdir(parents=True, exist_ok=True)
@@ -239,7 +240,7 @@ class Training:
         reads: list[list[tuple[int, Row]]] = []
         predicted: list[tuple[int, Row]] = []
         for number, sample in enumerate(samples):
-            windows = list(self._chunks(sample.exchanges))
+            windows = list(self._chunks(sample))
             # without questions, what follows some window is kept back, to be predicted
             cut = len(windows) if sample.questions or len(windows) == 1 else rng.randrange(1, len(windows))
             for index, window in enumerate(windows[:cut]):
@@ -254,16 +255,22 @@ class Training:
             predicted += [(number, self._answer_row(q, a)) for q, a in questions]
         return [self._padded(rows) for rows in reads], self._padded(predicted)
 
-    def _chunks(self, exchanges: Sequence[Exchange]) -> Iterator[Row]:
-        turns = [turn_tokens(self.lm, exchange) for exchange in exchanges]
-        for i, turn in enumerate(turns):
-            yield from chunks(self.generator.config, turns[:i], turn)
+    def _chunks(self, sample: Sample) -> Iterator[Row]:
+        for session in sample.sessions:
+            turns = [turn_tokens(self.lm, exchange) for exchange in session]
+            for i, turn in enumerate(turns):
+                yield from chunks(self.generator.config, turns[:i], turn)
 
     def _answer_row(self, question: str, answer: str) -> Row:
-        prompt = prompt_ids(self.lm, [], question, max_window_tokens=0)[-self.settings.window_tokens :]
-        reply = self.lm.tokenizer.encode(answer, add_special_tokens=False)[: self.settings.window_tokens]
-        if self.lm.tokenizer.eos_token_id is not None:
-            reply = [*reply, self.lm.tokenizer.eos_token_id]
+        most, end = self.settings.window_tokens, self.lm.tokenizer.eos_token_id
+        prompt = prompt_ids(self.lm, [], question, max_window_tokens=0)
+        asked = turn_tokens(self.lm, Exchange(question, answer))
+        opening = prompt[len(asked.preamble) + len(asked.message) :]
+        # the words as they follow the opening, where a tokenizer may write a first word in another way
+        reply = asked.reply[len(opening) :][:most]
+        if end is not None and end not in reply:
+            reply = [*reply, end]
+        prompt = prompt[-most:]
         return prompt + reply, [False] * len(prompt) + [True] * len(reply)
 
     def _padded(self, rows: Sequence[tuple[int, Row]]) -> Rows:
@@ -285,7 +292,7 @@ class Training:
         losses: dict[str, list[float]] = {"memory": [], "none": [], "other_memory": []}
         adapters = []
         for sample in asked:
-            reads = [self._padded([(0, chunk)]) for chunk in self._chunks(sample.exchanges)]
+            reads = [self._padded([(0, chunk)]) for chunk in self._chunks(sample)]
             adapters.append(learner.adapter(reads, num_samples=1))
         for number, sample in enumerate(asked):
             rows = self._padded([(0, self._answer_row(q, a)) for q, a in sample.questions])
@@ -301,14 +308,21 @@ class Training:
         self.accelerator.save_state(str(folder))
         if self.accelerator.is_main_process:
             # named last: a folder without it was cut short
-            (folder / "step.json").write_text(json.dumps({"step": self.step, **asdict(self.settings)}))
+            mark = {"step": self.step, "base": self.lm.fingerprint, **asdict(self.settings)}
+            (folder / "step.json").write_text(json.dumps(mark))
 
     def _resume(self) -> None:
-        """Go on from the newest whole checkpoint, if any; raises ValueError if it is of other sizes."""
+        """Go on from the newest whole checkpoint, if any.
+
+        Raises:
+            ValueError: it is of another base or of other sizes.
+        """
         marks = [json.loads(mark.read_text()) for mark in self.out.glob("checkpoint-*/step.json")]
         if not marks:
             return
         newest = max(marks, key=lambda mark: int(mark["step"]))
+        if newest["base"] != self.lm.fingerprint:
+            raise ValueError(f"{self.out} holds a training for another base: choose another folder")
         for key in ("state_size", "rank", "reading", "key_shift", "window_tokens", "seed"):
             if newest[key] != getattr(self.settings, key):
                 raise ValueError(

@@ -18,9 +18,9 @@ UNKNOWN = "I don't know that yet."
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Exchanges to read, in order, and questions about them with their replies; there may be none."""
+    """Sessions to read, in order, and questions about them with their replies; there may be none."""
 
-    exchanges: tuple[Exchange, ...]
+    sessions: tuple[tuple[Exchange, ...], ...]
     questions: tuple[tuple[str, str], ...]
 
 
@@ -33,16 +33,16 @@ def sample_of(record: Any) -> Sample:
     try:
         questions = tuple((str(q["q"]), _reply(q["a"])) for q in record.get("questions", ()))
         if "passage" in record:
-            exchanges = [Exchange(str(record["passage"]), "")]
+            sessions = [[Exchange(str(record["passage"]), "")]]
         elif "turns" in record:
-            exchanges = paired(record["turns"])
+            sessions = [paired(record["turns"])]
         else:
-            exchanges = [e for session in record["sessions"] for e in paired(_turns(session))]
+            sessions = [paired(_turns(session)) for session in record["sessions"]]
     except (AttributeError, KeyError, TypeError) as exc:
         raise ValueError(f"expected a dialogue, a passage or a person, got something else ({exc!r})") from exc
-    if not any(exchange.user.strip() for exchange in exchanges):
+    if not any(exchange.user.strip() for session in sessions for exchange in session):
         raise ValueError("expected something to read, got nothing")
-    return Sample(tuple(exchanges), questions)
+    return Sample(tuple(tuple(session) for session in sessions), questions)
 
 
 def _reply(answer: str | None) -> str:
@@ -50,9 +50,12 @@ def _reply(answer: str | None) -> str:
 
 
 def _turns(messages: list[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Return messages as the turns of a dialogue that the person opens."""
+    """Return messages as the turns of a dialogue that the person opens and the assistant ends."""
     turns = [
         {"speaker": role, "text": "\n".join(m["content"] for m in group)}
         for role, group in groupby(messages, key=lambda m: m["role"])
     ]
-    return turns[1:] if turns and turns[0]["speaker"] != "user" else turns
+    if turns and turns[0]["speaker"] != "user":
+        del turns[0]
+    # what was said last counts too, though nobody replied
+    return [*turns, {"speaker": "assistant", "text": ""}] if len(turns) % 2 else turns

@@ -1,6 +1,7 @@
 """Training a generator for a frozen base: it learns, it can be resumed, and the base stays as it was."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from model.training.samples import UNKNOWN, Sample, sample_of
 NAMES = ["Biscuit", "Lisbon", "welder", "sister", "park", "ball", "dog", "home"]
 # without questions: what follows is predicted
 LONGER = [
-    Sample((Exchange("My dog is Biscuit.", "Nice."), Exchange("I live in Lisbon.", "Lovely.")), ()),
-    Sample((Exchange(" ".join(NAMES * 9), ""),), ()),
+    Sample(((Exchange("My dog is Biscuit.", "Nice."), Exchange("I live in Lisbon.", "Lovely.")),), ()),
+    Sample(((Exchange(" ".join(NAMES * 9), ""),),), ()),
 ] * 8
 SMALL = GeneratorTraining(
     steps=6, batch=4, state_size=16, window_tokens=24, rank=16, num_questions=1, warmup_steps=2, held_out=0.1,
@@ -27,7 +28,7 @@ SMALL = GeneratorTraining(
 def samples() -> list[Sample]:
     """What each of many people's two words were, which nothing but the memory can know."""
     return [
-        Sample((Exchange(f"It is {a} and {b}, number {i}.", ""),), (("What is it?", f"{a} and {b}"),))
+        Sample(((Exchange(f"It is {a} and {b}, number {i}.", ""),),), (("What is it?", f"{a} and {b}"),))
         for i, (a, b) in enumerate((a, b) for a in NAMES for b in NAMES)
     ]
 
@@ -56,7 +57,7 @@ def test_200_steps_make_answers_likelier_with_memory_than_without(lm: BaseModel,
     assert str(losses["memory"]) in card
     generator = Generator.from_pretrained(training.result)
     lm.require_fit(generator)
-    turn = turn_tokens(lm, samples()[0].exchanges[0])
+    turn = turn_tokens(lm, samples()[0].sessions[0][0])
     state = fold(lm, generator, generator.empty_state(), [], turn)
     adapted = lm.logits(prompt_ids(lm, [], "What is it?", 0), generator.adapter(state))
     assert bool(adapted.isfinite().all())
@@ -110,16 +111,46 @@ def test_a_training_of_other_sizes_is_not_gone_on_with(lm: BaseModel, tmp_path: 
 
 def test_the_three_shapes_of_records_become_samples() -> None:
     dialogue = {"turns": [{"speaker": "a", "text": "Hi."}, {"speaker": "b", "text": "Hello."}]}
-    assert sample_of(dialogue) == Sample((Exchange("Hi.", "Hello."),), ())
+    assert sample_of(dialogue) == Sample(((Exchange("Hi.", "Hello."),),), ())
     passage = {"passage": "The fox ran.", "questions": [{"q": "Who ran?", "a": "the fox"}]}
-    assert sample_of(passage) == Sample((Exchange("The fox ran.", ""),), (("Who ran?", "the fox"),))
+    assert sample_of(passage) == Sample(((Exchange("The fox ran.", ""),),), (("Who ran?", "the fox"),))
     messages = [
         {"role": "assistant", "content": "Welcome!"},
         {"role": "user", "content": "I am Ada."},
         {"role": "assistant", "content": "Hello."},
     ]
-    person = {"sessions": [messages], "questions": [{"q": "Where do I live?", "a": None}]}
-    assert sample_of(person) == Sample((Exchange("I am Ada.", "Hello."),), (("Where do I live?", UNKNOWN),))
+    last = [{"role": "user", "content": "I like figs."}]
+    person = {"sessions": [messages, last], "questions": [{"q": "Where do I live?", "a": None}]}
+    told = ((Exchange("I am Ada.", "Hello."),), (Exchange("I like figs.", ""),))
+    assert sample_of(person) == Sample(told, (("Where do I live?", UNKNOWN),))
+
+
+def test_a_session_is_no_context_of_the_next(lm: BaseModel, tmp_path: Path) -> None:
+    """As in the chat."""
+    first, second = Exchange("My dog is Biscuit.", "Nice."), Exchange("I live in Lisbon.", "Lovely.")
+    training = Training(lm, samples(), tmp_path, SMALL)
+    together, apart, alone = (
+        list(training._chunks(Sample(sessions, ())))
+        for sessions in (((first, second),), ((first,), (second,)), ((second,),))
+    )
+    assert apart[-1] == alone[-1] != together[-1]
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_a_reply_is_learned_as_the_template_writes_it(
+    template: bool, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "base")
+    if not template:
+        (folder / "chat_template.jinja").unlink()
+    lm = BaseModel.load(folder, quantize="none", device="cpu")
+    training = Training(lm, samples(), tmp_path / "out", SMALL)
+    ids, is_predicted = training._answer_row("Where?", "Oslo")
+    asked = turn_tokens(lm, Exchange("Where?", "Oslo"))
+    written = [*asked.preamble, *asked.message, *asked.reply]
+    assert ids[: len(written)] == written
+    assert ids[len(written) :] in ([], [lm.tokenizer.eos_token_id])
+    assert is_predicted.index(True) == len(prompt_ids(lm, [], "Where?", 0))
 
 
 @pytest.mark.parametrize("record", [[], {}, {"passage": " "}, {"sessions": [["x"]]}, {"turns": 3}, "text"])
@@ -128,6 +159,13 @@ def test_a_record_that_is_none_of_them_is_refused(record: object) -> None:
         sample_of(json.loads(json.dumps(record)))
 
 
+def test_a_training_for_another_base_is_not_gone_on_with(lm: BaseModel, tmp_path: Path) -> None:
+    Training(lm, samples(), tmp_path, SMALL).run()
+    lm.fingerprint = "another"
+    with pytest.raises(ValueError, match="another base"):
+        Training(lm, samples(), tmp_path, SMALL).run()
+
+
 def test_too_few_samples_are_refused(lm: BaseModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected samples"):
-        Training(lm, samples()[:1], tmp_path, SMALL)
+        Training(lm, samples()[:2], tmp_path, SMALL)
