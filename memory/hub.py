@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -34,6 +39,8 @@ def local_folder(path_or_name: Path | str, patterns: Sequence[str]) -> Path:
         raise Missing(f"there is no folder {name}")
     try:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    except HFValidationError as exc:
+        raise Missing(f"there is no folder {name}, nor can the hub have such a name") from exc
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as exc:
         raise Missing(
             f"{name} is not in the local cache and the hub cannot be reached (HF_HUB_OFFLINE=0 allows it)"
@@ -50,7 +57,7 @@ def cached_folder(path_or_name: Path | str) -> Path | None:
         return None
     try:
         cached = Path(snapshot_download(str(path_or_name), local_files_only=True))
-    except LocalEntryNotFoundError:
+    except (LocalEntryNotFoundError, HFValidationError):
         return None
     return cached if _is_whole(cached) else None
 

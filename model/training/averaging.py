@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 WEIGHTS = ("model.safetensors", "generator/model.safetensors")
@@ -23,11 +23,14 @@ def average(models: Sequence[Path], out: Path) -> None:
 
     Raises:
         FileExistsError: `out` is there already.
-        ValueError: there are no models, or they are not of one size.
+        ValueError: there are no models, or they are damaged or not of one size.
     """
     if not models:
         raise ValueError("expected at least one model, got none")
-    means = {file: _mean([load_file(model / file) for model in models]) for file in WEIGHTS}
+    try:
+        means = {file: _mean([load_file(model / file) for model in models]) for file in WEIGHTS}
+    except SafetensorError as exc:
+        raise ValueError(f"a file of weights is damaged ({exc})") from exc
     shutil.copytree(models[-1], out)
     for file, weights in means.items():
         with safe_open(models[-1] / file, "pt") as last:

@@ -27,6 +27,7 @@ from typing import Literal
 import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
@@ -75,15 +76,15 @@ class TrainingConfig:
         tokenizer_people: made-up people whose words the tokenizer is trained on.
     """
 
-    steps: int = 2600
-    hidden_size: int = 256
-    layers: int = 4
-    heads: int = 4
-    intermediate_size: int = 704
-    vocabulary: int = 4096
-    state_size: int = 192
+    steps: PositiveInt = 2600
+    hidden_size: PositiveInt = 256
+    layers: PositiveInt = 4
+    heads: PositiveInt = 4
+    intermediate_size: PositiveInt = 704
+    vocabulary: PositiveInt = 4096
+    state_size: PositiveInt = 192
     passes: Literal[1, 2] = 2
-    people: int = 16
+    people: PositiveInt = 16
     stories: int = 1
     dialogues: int = 2
     num_questions: int = 14
@@ -94,10 +95,10 @@ class TrainingConfig:
     prompted: float = 0.2
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
-    warmup_steps: int = 100
+    warmup_steps: PositiveInt = 100
     decay_share: float = 0.6
     clip: float = 1.0
-    checkpoint_steps: int = 100
+    checkpoint_steps: PositiveInt = 100
     seed: int = 1
     tokenizer_people: int = 15_000
 
@@ -394,7 +395,9 @@ class Training:
         if not path.exists():
             return
         state = torch.load(path, weights_only=True)
-        sizes = ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "state_size")
+        sizes = (
+            "hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "state_size", "passes"
+        )  # fmt: skip
         wanted = asdict(self.config)
         if any(state["config"][key] != wanted[key] for key in sizes):
             raise ValueError(f"{path} is of a model of other sizes: choose another folder or the same sizes")
