@@ -7,6 +7,7 @@ the shipped one.
 | `application.py` | putting an adapter on a forward pass and taking it off for certain |
 | `conversation.py` | turns as tokens: the prompt of an answer, the chunk that is read |
 | `generation.py` | streaming an answer |
+| `lora.py` | an adapter as files that peft and vLLM read |
 | `embedded/` | the weights that ship |
 | `training/` | how those were made |
 """

@@ -4,11 +4,16 @@
 |---|---|
 | `kinds/*.toml` | kinds of personal facts: how people say them, how they ask about them |
 | `scenes/*.toml` | stretches of chat that mention facts in passing, and what may be asked about them |
+| `phrases.toml` | what people and the assistant say beside that: greetings, acknowledgements, small talk |
+| `facts.py` | kinds, scenes and the facts made of them |
 | `values.py` | open-vocabulary values for those facts |
 | `people.py` | made-up people: sessions that hold facts, and questions about them |
 | `corpus.py` | dialogues and stories read from the data folder |
 | `episodes.py` | people and text as batches of tokens |
 | `tokenizer.py` | the tokenizer and the chat template |
 | `loop.py` | the training itself |
+| `retrieval.py`, `salience.py` | lessons for queries and keys, and for gates |
+| `muon.py` | the optimiser of matrices |
+| `growing.py`, `averaging.py` | a model that begins as a smaller one, and the mean of several |
 | `samples.py`, `generator.py` | apart from all that: the training of a generator for any frozen base |
 """
