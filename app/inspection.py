@@ -145,7 +145,7 @@ class Overview:
         user: the person's name.
         revision: grows with every save.
         turns, tokens, sessions: how much was read.
-        unread: turns that are stored and not read yet.
+        unread: turns that memory has yet to read; where something was taken out of it, all of them.
         bytes: of the state.
         generator, base: the fingerprints of what it was made with.
         since: when the first turn was said that it has read.
@@ -201,6 +201,7 @@ def overview(store: Store, person: UserRow) -> Overview:
         unread = store.count_memory_turns(person.id)
         return Overview(person.name, 0, 0, 0, 0, unread, 0, None, None, None, None, ())
     row, state = saved
+    read_through = row.through_turn_id if row.ledger == store.ledger(person.id) else 0
     # a turn is told apart by its session and its time, not kept: there may be very many
     turns = store.memory_turns(person.id)
     said = [(t.session_id, t.created_at) for t in turns if t.id <= row.through_turn_id]
@@ -210,7 +211,7 @@ def overview(store: Store, person: UserRow) -> Overview:
         turns=row.num_turns,
         tokens=row.num_tokens,
         sessions=len({session for session, _ in said}),
-        unread=store.count_memory_turns(person.id) - row.num_turns,
+        unread=store.count_memory_turns(person.id, read_through),
         bytes=len(row.payload),
         generator=row.generator,
         base=row.base,

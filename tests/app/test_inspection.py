@@ -220,6 +220,17 @@ def test_an_overview_counts_what_was_read_and_what_was_not(chat: Chat, store: St
     ] * 2
 
 
+def test_where_something_was_taken_out_all_that_is_kept_is_unread(chat: Chat, store: Store) -> None:
+    """The saved memory holds no longer, so that nothing of it counts as read."""
+    ada = chat.welcome("Ada")
+    tell(chat, "Ada", [SAID[:2], SAID[2:]])
+    chat.settle("Ada")
+    for session, kept in zip(store.sessions(ada.id), (2, 0), strict=True):
+        store.set_session_memory(ada.id, session.id, False)
+        found = overview(store, ada)
+        assert (found.turns, found.unread) == (3, kept)
+
+
 def test_an_overview_of_somebody_who_said_nothing_is_empty(chat: Chat, store: Store) -> None:
     found = overview(store, chat.welcome("Ada"))
     assert (found.turns, found.sessions, found.unread, found.bytes, found.gauges) == (0, 0, 0, 0, ())
