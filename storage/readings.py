@@ -39,13 +39,16 @@ class Readings(Database):
     def context_turns(self, turn: TurnRow, limit: int) -> list[TurnRow]:
         """Return the newest `limit` turns before `turn` in its session that may be seen with it, in order.
 
-        What was said while memory was off is no context; a branch begins with copies, which are.
+        What memory does not read is no context, and a copy in a branch is one where memory reads what it is
+        a copy of.
         """
-        query = select(Turn).where(
-            Turn.user_id == turn.user_id,
-            Turn.session_id == turn.session_id,
-            Turn.id < turn.id,
-            Turn.in_memory | Turn.copy_of.is_not(None),
+        origin = orm.aliased(Turn)
+        query = (
+            select(Turn)
+            .join(origin, origin.id == func.coalesce(Turn.copy_of, Turn.id))
+            .join(Session, Session.id == origin.session_id)
+            .where(Turn.session_id == turn.session_id, Turn.id < turn.id)
+            .where(origin.user_id == turn.user_id, origin.in_memory, Session.memory_on)
         )
         with self._reading() as tx:
             newest_first = tx.scalars(query.order_by(Turn.id.desc()).limit(limit))

@@ -128,11 +128,13 @@ def reference(loaded: Loaded, sessions: dict[int, list[TurnRow]], left_out: set[
     lm, generator = loaded
     state: MemoryState = generator.empty_state()
     turns = sorted((turn for said in sessions.values() for turn in said), key=lambda turn: turn.id)
+    read = {turn.id for turn in turns if turn.in_memory and turn.session_id not in left_out}
     for turn in turns:
-        if not turn.in_memory or turn.session_id in left_out:
+        if turn.id not in read:
             continue
         before = [t for t in sessions[turn.session_id] if t.position < turn.position]
-        seen = [t for t in before if t.in_memory or t.copy_of]
+        # a copy is what it is a copy of
+        seen = [t for t in before if (t.copy_of or t.id) in read]
         *context, tokens = [turn_tokens(lm, Exchange(t.user_text, t.reply_text)) for t in (*seen, turn)]
         state = fold(lm, generator, state, context, tokens)
     return state.digest

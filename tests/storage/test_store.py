@@ -189,7 +189,7 @@ def test_the_newest_turns_of_a_session_are_bounded(store: Store) -> None:
 
 
 def test_the_context_of_a_turn_is_what_memory_may_see_before_it_in_its_session(store: Store) -> None:
-    """Not what was said while memory was off, nor another session's; the copies a branch begins with are."""
+    """Not what was said while memory was off, nor another session's; of a branch's copies, what was read."""
     user_id = told(store, "anna", *"abc")
     session_id = store.sessions(user_id)[0].id
     store.add_turn(user_id, session_id, "off", "", "complete", in_memory=False)
@@ -198,7 +198,9 @@ def test_the_context_of_a_turn_is_what_memory_may_see_before_it_in_its_session(s
     assert [turn.user_text for turn in store.context_turns(last, 2)] == ["b", "c"]
     branch = store.branch(user_id, last.id, "another way")
     after = store.add_turn(user_id, branch.id, "f", "", "complete")
-    assert [turn.user_text for turn in store.context_turns(after, 6)] == ["a", "b", "c", "off", "e"]
+    assert [turn.user_text for turn in store.context_turns(after, 6)] == ["a", "b", "c", "e"]
+    store.set_session_memory(user_id, session_id, False)
+    assert store.context_turns(after, 6) == []
 
 
 # Each example is another person's, so that one store does for all.
