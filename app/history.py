@@ -1,8 +1,8 @@
 """What a prompt without a memory would cost: everything a person said, and was answered, as tokens.
 
 It is counted through the chat template, a turn as it stands after another one, in all sessions; copies in
-branches and replies that failed are left out. Each turn is counted once, and again only when something that
-was said has changed.
+branches and replies that failed are left out. Each turn is counted once, and again only when a turn that was
+counted is gone.
 """
 
 import threading
@@ -21,11 +21,14 @@ TURNS_PER_COUNT = 64
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """The tokens of a person's turns through one of them, at one ledger."""
+    """How many turns a person has through one of them, and their tokens."""
 
-    ledger: int
     through_turn_id: int
+    num_turns: int
     tokens: int
+
+
+NOTHING = _Count(0, 0, 0)
 
 
 class History:
@@ -39,17 +42,19 @@ class History:
 
     def tokens_before(self, person: UserRow, turn: TurnRow) -> int:
         """Return how many tokens all turns of `person` before `turn` take in a prompt."""
-        ledger = self._store.ledger(person.id)
         with self._lock:
-            known = self._counts.get(person.id)
-        if known is None or known.ledger != ledger or known.through_turn_id >= turn.id:
-            known = _Count(ledger, 0, 0)
-        through, tokens = known.through_turn_id, known.tokens
+            known = self._counts.get(person.id, NOTHING)
+        # ids are never reused, so the same number of turns through the same turn are the same turns
+        still_there = self._store.count_turns(person.id, through=known.through_turn_id)
+        if known.num_turns != still_there or known.through_turn_id >= turn.id:
+            known = NOTHING
+        through, num_turns, tokens = known.through_turn_id, known.num_turns, known.tokens
         earlier = takewhile(lambda t: t.id < turn.id, self._store.turns(person.id, after=through))
         while some := list(islice(earlier, TURNS_PER_COUNT)):
-            through, tokens = some[-1].id, tokens + self._tokens(some)
+            through, num_turns = some[-1].id, num_turns + len(some)
+            tokens += self._tokens(some)
         with self._lock:
-            self._counts[person.id] = _Count(ledger, through, tokens)
+            self._counts[person.id] = _Count(through, num_turns, tokens)
         return tokens
 
     def _tokens(self, turns: Iterable[TurnRow]) -> int:

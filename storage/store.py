@@ -129,8 +129,10 @@ class Store(Accounts, Ledger, Leases, Readings):
             if instead_of is not None:
                 if own_turn(tx, user_id, instead_of).session_id != session_id:
                     raise UnknownRow(f"The turn {instead_of} is not in the session {session_id}.")
-                tx.execute(delete(Turn).where(Turn.session_id == session_id, Turn.id >= instead_of))
-                user.ledger += 1
+                replaced = (Turn.session_id == session_id) & (Turn.id >= instead_of)
+                was_read = tx.scalars(delete(Turn).where(replaced).returning(Turn.in_memory)).all()
+                # what memory never read can be gone without its state being of the past
+                user.ledger += any(was_read)
             last = tx.scalar(select(func.max(Turn.position)).where(Turn.session_id == session_id))
             turn = Turn(
                 user_id=user_id,
@@ -199,7 +201,10 @@ class Store(Accounts, Ledger, Leases, Readings):
             newest_first = tx.scalars(query.order_by(Turn.position.desc()).limit(limit))
             return [row(TurnRow, turn) for turn in newest_first][::-1]
 
-    def count_turns(self, user_id: int) -> int:
-        """Return how many turns the person has."""
+    def count_turns(self, user_id: int, through: int | None = None) -> int:
+        """Return how many turns the person has, or has through the turn with the id `through`."""
+        query = select(func.count(Turn.id)).where(Turn.user_id == user_id)
+        if through is not None:
+            query = query.where(Turn.id <= through)
         with self._reading() as tx:
-            return tx.scalar(select(func.count()).where(Turn.user_id == user_id)) or 0
+            return tx.scalar(query) or 0

@@ -77,3 +77,13 @@ def test_a_count_goes_on_where_it_was_and_begins_anew_after_a_change(
     chat.forget("Ada", Selection(session_id=chat.sessions("Ada")[-1].id))
     third = ask(chat)
     assert chat.history_tokens("Ada", third) == whole(loaded, ASKED, ASKED)
+
+
+def test_what_memory_never_read_is_counted_no_more_once_it_is_said_again(chat: Chat, loaded: Loaded) -> None:
+    """With memory off too a turn that was replaced stands in no prompt."""
+    list(chat.reply("Ada", None, SAID.user, memory=False))
+    [session] = chat.sessions("Ada")
+    assert chat.history_tokens("Ada", ask(chat)) == whole(loaded, SAID)
+    [turn] = chat.turns("Ada", session.id)
+    list(chat.reply("Ada", session.id, ASKED.user, memory=False, instead_of=turn.id))
+    assert chat.history_tokens("Ada", ask(chat)) == whole(loaded, ASKED, ASKED)

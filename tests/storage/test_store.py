@@ -231,6 +231,20 @@ def test_two_threads_share_a_session_without_taking_a_position_twice(store: Stor
     assert [turn.id for turn in turns] == sorted(turn.id for turn in turns)
 
 
+@pytest.mark.parametrize(("in_memory", "is_past"), [(False, 0), (True, 1)])
+def test_replacing_what_memory_never_read_leaves_its_state_in_force(
+    store: Store, in_memory: bool, is_past: int
+) -> None:
+    """A reply that failed is tried again, and nothing is read anew for it."""
+    user_id = told(store, "anna", "one")
+    session_id = store.sessions(user_id)[0].id
+    off = store.add_turn(user_id, session_id, "two", "", "failed", in_memory=False)
+    store.add_turn(user_id, session_id, "three", "", "complete", in_memory=in_memory)
+    store.add_turn(user_id, session_id, "two", "2", "complete", instead_of=off.id)
+    assert [turn.user_text for turn in store.memory_turns(user_id)] == ["one", "two"]
+    assert store.ledger(user_id) == is_past
+
+
 # isolation
 
 
