@@ -21,7 +21,7 @@ from app.archive import Archive
 from app.errors import BadRequest, MemoryDamaged, NotFound, ReplyFailed, translated
 from app.recollection import MemoryFigures, exchange_of
 from app.reply import Answer, Reply
-from app.transcript import check_message, session_name
+from app.transcript import check_message, new_session_name, session_name
 from model.conversation import Exchange, prompt_ids
 from model.generation import stream
 from storage.rows import NameTaken, SessionRow, TurnRow, UserRow
@@ -157,16 +157,32 @@ class Chat(Archive):
 
     def _store_turn(self, said: "Said", reply: str, status: Status) -> TurnRow:
         session = said.session or self._begin_session(said.person, said.session_name, said.text)
-        return self._store.add_turn(
-            said.person.id,
-            session.id,
-            said.text,
-            reply,
-            status,
-            # what failed will be said again, and counts once
-            in_memory=said.in_memory and status != "failed",
-            instead_of=said.instead_of,
-        )
+        while True:
+            # the new name was taken by another process in between: look again
+            with suppress(NameTaken):
+                return self._store.add_turn(
+                    said.person.id,
+                    session.id,
+                    said.text,
+                    reply,
+                    status,
+                    # what failed will be said again, and counts once
+                    in_memory=said.in_memory and status != "failed",
+                    instead_of=said.instead_of,
+                    name=self._new_name(said),
+                )
+
+    def _new_name(self, said: "Said") -> str | None:
+        """Return a new name for the session, None unless the old one repeats what is replaced."""
+        if said.session is None or said.instead_of is None:
+            return None
+        sessions = self._store.sessions(said.person.id)
+        name = next((s.name for s in sessions if s.id == said.session.id), "")
+        turns = self._store.session_turns(said.person.id, said.session.id)
+        gone = [t.user_text for t in turns if t.id >= said.instead_of and t.user_text != said.text]
+        kept = [t.user_text or t.reply_text for t in turns if t.id < said.instead_of]
+        first = kept[0] if kept else said.text
+        return new_session_name(name, gone, first, {s.name for s in sessions} - {name})
 
     def _window(self, said: "Said") -> list[Exchange]:
         if said.session is None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from app.errors import MemoryDamaged, NotFound
 from app.recollection import OnTurn, Recollector, saved_memory
-from app.transcript import session_name
+from app.transcript import new_session_name
 from storage.rows import UserRow
 from storage.store import Store
 
@@ -91,9 +91,11 @@ def _new_names(store: Store, person: UserRow, chosen: set[int]) -> dict[int, str
     names = {}
     for session in sessions:
         turns = store.session_turns(person.id, session.id)
-        going = [t for t in turns if t.id in chosen or t.copy_of in chosen]
+        going = [t.user_text for t in turns if t.id in chosen or t.copy_of in chosen]
         kept = [t for t in turns if not (t.id in chosen or t.copy_of in chosen)]
-        if kept and any(session.name.startswith(session_name(t.user_text)) for t in going):
-            names[session.id] = session_name(kept[0].user_text or kept[0].reply_text, taken)
-            taken.add(names[session.id])
+        if not kept:
+            continue
+        if name := new_session_name(session.name, going, kept[0].user_text or kept[0].reply_text, taken):
+            names[session.id] = name
+            taken.add(name)
     return names

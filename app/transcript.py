@@ -11,7 +11,7 @@ import json
 import reprlib
 import zlib
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -136,3 +136,17 @@ def session_name(text: str, taken: Collection[str] = ()) -> str:
         number *= 2
     number = bisect_left(range(number), True, lo=2, key=lambda n: f"{name} ({n})" not in taken)
     return f"{name} ({number})"
+
+
+def new_session_name(name: str, gone: Iterable[str], first: str, taken: Collection[str]) -> str | None:
+    """Return a new name for a session that is called by the beginning of a message that goes, else None.
+
+    Args:
+        name: the session's.
+        gone: the messages that go.
+        first: what the session begins with afterwards.
+        taken: names that the new one must be unlike.
+    """
+    if any(name.startswith(session_name(text)) for text in gone):
+        return session_name(first, taken)
+    return None

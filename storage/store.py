@@ -12,7 +12,7 @@ Any method raises `StoreUnavailable` when the database cannot be used, and every
 from collections.abc import Sequence
 from operator import itemgetter
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, orm, select, update
 
 from storage.accounts import Accounts
 from storage.leases import Leases
@@ -113,26 +113,35 @@ class Store(Accounts, Ledger, Leases, Readings):
         *,
         in_memory: bool = True,
         instead_of: int | None = None,
+        name: str | None = None,
     ) -> TurnRow:
         """Return the turn, stored at the end of the session.
 
         Args:
             in_memory: whether memory reads it.
-            instead_of: a turn of the session that it replaces, together with all that came after that turn.
+            instead_of: a turn of the session that it replaces, together with all that came after that turn;
+                of what stands in branches too, a copy takes the place.
+            name: a new name of the session, where the old one repeats what is replaced.
 
         Raises:
+            BadName, NameTaken: the new name cannot be had.
             UnknownRow: the session is not this person's, or `instead_of` is not in it.
         """
         with self._writing() as tx:
             user = owner(tx, user_id)
-            own_session(tx, user_id, session_id)
+            session = own_session(tx, user_id, session_id)
             if instead_of is not None:
                 if own_turn(tx, user_id, instead_of).session_id != session_id:
                     raise UnknownRow(f"The turn {instead_of} is not in the session {session_id}.")
                 replaced = (Turn.session_id == session_id) & (Turn.id >= instead_of)
-                was_read = tx.scalars(delete(Turn).where(replaced).returning(Turn.in_memory)).all()
+                gone = tx.execute(delete(Turn).where(replaced).returning(Turn.id, Turn.in_memory)).all()
+                for turn_id, was_read in gone:
+                    _hand_on(tx, turn_id, was_read)
                 # what memory never read can be gone without its state being of the past
-                user.ledger += any(was_read)
+                user.ledger += any(was_read for _, was_read in gone)
+            if name is not None:
+                session.name = checked(name)
+                insert(tx, session, f"There is already a session named '{name}'.")
             last = tx.scalar(select(func.max(Turn.position)).where(Turn.session_id == session_id))
             turn = Turn(
                 user_id=user_id,
@@ -208,3 +217,12 @@ class Store(Accounts, Ledger, Leases, Readings):
             query = query.where(Turn.id <= through)
         with self._reading() as tx:
             return tx.scalar(query) or 0
+
+
+def _hand_on(tx: orm.Session, turn_id: int, in_memory: bool) -> None:
+    """Let the oldest copy of a turn that is gone, if there is one, be what the others are copies of."""
+    heir = tx.scalar(select(Turn).where(Turn.copy_of == turn_id).order_by(Turn.id).limit(1))
+    if heir is not None:
+        heir.copy_of, heir.in_memory = None, in_memory
+        tx.flush()
+        tx.execute(update(Turn).where(Turn.copy_of == turn_id).values(copy_of=heir.id))

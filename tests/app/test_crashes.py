@@ -26,6 +26,7 @@ from app.chat import Chat
 from app.forgetting import Selection
 from app.formats import Conversation
 from app.settings import Settings
+from app.transcript import session_name
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
@@ -151,6 +152,8 @@ class Ledger(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.left_out: set[int] = set()
         self.is_on = True
+        # whether memory was on for what was said; no message is said twice
+        self.heard: dict[str, bool] = {}
         self._open()
         self.chat.welcome("Ada")
 
@@ -181,9 +184,10 @@ class Ledger(RuleBasedStateMachine):
         """Say something, in a new session or in one that is there."""
         sessions = [None, *self.sessions]
         session = sessions[where % len(sessions)]
-        before = len(self.turns)
+        before, text = len(self.turns), f"{text} {len(self.heard)}"
         list(self.chat.reply("Ada", session, text))
         turns = self.turns
+        self.heard[text] = turns[-1].in_memory
         assert (len(turns), turns[-1].user_text) == (before + 1, text)
         assert turns[-1].in_memory == (self.is_on and turns[-1].session_id not in self.left_out)
 
@@ -193,10 +197,12 @@ class Ledger(RuleBasedStateMachine):
         """Say something else in the place of a turn."""
         turn = self.turns[which % len(self.turns)]
         before = [t.id for t in self.sessions[turn.session_id] if t.position < turn.position]
-        list(self.chat.reply("Ada", turn.session_id, "I meant Bergen.", instead_of=turn.id))
+        text = f"I meant Bergen. {len(self.heard)}"
+        list(self.chat.reply("Ada", turn.session_id, text, instead_of=turn.id))
         after = self.sessions[turn.session_id]
         assert [t.id for t in after[:-1]] == before
-        assert after[-1].user_text == "I meant Bergen."
+        assert after[-1].user_text == text
+        self.heard[text] = after[-1].in_memory
 
     @precondition(lambda self: self.turns)
     @rule(which=st.integers(0, 9))
@@ -241,6 +247,19 @@ class Ledger(RuleBasedStateMachine):
     def memory_is_that_of_what_is_kept(self) -> None:
         """However it came about, bit for bit."""
         assert self.chat.verify("Ada") == (reference(self.loaded, self.sessions, self.left_out),) * 2
+
+    @invariant()
+    def what_is_kept_stands_once_and_its_copies_name_it(self) -> None:
+        """Where an original went, a copy is in its place; a session is called by how it begins."""
+        originals = [turn for turn in self.turns if turn.copy_of is None]
+        by_text = {turn.user_text: turn for turn in originals}
+        assert len(by_text) == len(originals)
+        for turn in self.turns:
+            origin = by_text[turn.user_text]
+            assert turn.copy_of in (None, origin.id)
+            assert origin.in_memory == self.heard[turn.user_text]
+        for session in self.chat.sessions("Ada"):
+            assert session.name.startswith(session_name(self.sessions[session.id][0].user_text))
 
 
 def test_any_sequence_of_changes_ends_in_the_memory_of_what_is_kept(

@@ -144,6 +144,32 @@ def test_a_message_said_again_replaces_what_came_after(chat: Chat, open_another:
         chat.reply("Ada", None, "Hello.", instead_of=turn.id)
 
 
+def test_what_was_edited_and_stands_in_branches_is_forgotten_everywhere(
+    chat: Chat, settings: Settings, database: str
+) -> None:
+    """Memory knew it from the branch until then; no session is called by it, and no copy keeps it."""
+    first = said(chat)[0]
+    branches = [chat.branch("Ada", first.id) for _ in range(2)]
+    before = chat.verify("Ada")[0]
+    list(chat.reply("Ada", first.session_id, "I juggle.", instead_of=first.id))
+    assert {s.name for s in chat.sessions("Ada") if s.id == first.session_id} == {"I juggle."}
+    [kept] = chat.turns("Ada", branches[0].id)
+    chat.forget("Ada", Selection(turn_id=said(chat)[-1].id))
+    assert chat.memory("Ada").turns == 3
+    assert chat.verify("Ada")[0] != before
+    chat.forget("Ada", Selection(turn_id=kept.id))
+    assert [session.name for session in chat.sessions("Ada")] == ["I live in Lisbon."]
+    assert b"Biscuit" not in everything_in(database, settings)
+
+
+def test_a_reply_that_is_made_again_leaves_its_session_its_name(chat: Chat) -> None:
+    """Also where another session has the name without the number."""
+    turn = chat.turns("Ada", chat.branch("Ada", said(chat)[0].id).id)[0]
+    names = [session.name for session in chat.sessions("Ada")]
+    list(chat.reply("Ada", turn.session_id, turn.user_text, instead_of=turn.id))
+    assert [session.name for session in chat.sessions("Ada")] == names
+
+
 def test_a_session_is_left_out_of_memory_and_taken_in_again(chat: Chat, open_another: Open) -> None:
     """While it is out, memory is that of a person who never had it."""
     with_both, _ = chat.verify("Ada")

@@ -245,6 +245,25 @@ def test_replacing_what_memory_never_read_leaves_its_state_in_force(
     assert store.ledger(user_id) == is_past
 
 
+def test_of_what_is_replaced_a_copy_in_a_branch_takes_the_place(store: Store) -> None:
+    """Memory reads it there, quotas count it, and the other copies are copies of it."""
+    user_id = told(store, "anna", "one", "two")
+    [one, two] = store.turns(user_id)
+    first, second = [store.branch(user_id, two.id, name) for name in ("second", "third")]
+    store.add_turn(user_id, one.session_id, "new", "", "complete", instead_of=one.id, name="new")
+    kept = store.session_turns(user_id, first.id)
+    assert [(turn.in_memory, turn.copy_of) for turn in kept] == [(True, None)] * 2
+    assert [turn.copy_of for turn in store.session_turns(user_id, second.id)] == [turn.id for turn in kept]
+    assert [turn.user_text for turn in store.memory_turns(user_id)] == ["one", "two", "new"]
+    assert (store.said(user_id), store.ledger(user_id)) == ((3, 9), 1)
+    assert {session.name for session in store.sessions(user_id)} == {"new", "second", "third"}
+    with pytest.raises(NameTaken, match="a session named 'third'"):
+        store.add_turn(user_id, first.id, "x", "", "complete", instead_of=kept[0].id, name="third")
+    assert store.session_turns(user_id, first.id) == kept
+    store.forget(user_id, store.turn_ids(user_id, turn_id=kept[0].id))
+    assert [turn.user_text for turn in store.turns(user_id)] == ["two", "two", "new"]
+
+
 # isolation
 
 
