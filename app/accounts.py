@@ -48,6 +48,8 @@ TRIES_COUNT_FOR = timedelta(minutes=15)
 MAX_TRIES_OF_NAME = 10
 MAX_TRIES_OF_NETWORK = 50
 MAX_REASON_CHARS = 500
+# What stands for a space in text that was copied from a web page or typed in French.
+NO_BREAK_SPACES = str.maketrans("\u00a0\u202f", "  ")
 WRONG = "The name or the password is not right."
 
 
@@ -352,7 +354,7 @@ def network(address: str) -> str:
 
 def checked_note(note: Note) -> Note:
     """Return `note` as the audit log takes it; raises BadRequest."""
-    reason = note.reason.strip()
+    reason = note.reason.translate(NO_BREAK_SPACES).strip()
     if len(reason) > MAX_REASON_CHARS or not (reason.isprintable() or not reason):
         raise BadRequest(f"A reason is one line of at most {MAX_REASON_CHARS} characters.")
     return Note(note.actor, reason)

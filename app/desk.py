@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.accounts import Quota
+from app.accounts import Quota, checked_note
 from app.chat import Chat
 from app.counters import Counted
 from app.doctor import Finding
@@ -119,9 +119,9 @@ class Desk:
     def cancel(self, admin: str, number: int, reason: str) -> Job:
         """Return the job, anybody's, which stops at its next turn; raises NotFound."""
         note = self._note(admin, reason)
-        job = self._chat.jobs.cancel(number)
+        job = self._chat.jobs.job(number)
         self._people.record(f"cancel the job {number} ({job.kind})", job.person, note)
-        return job
+        return self._chat.jobs.cancel(number)
 
     def set_disabled(self, admin: str, name: str, is_disabled: bool, reason: str) -> None:
         """Keep somebody out or let them in again; raises NotFound."""
@@ -147,7 +147,8 @@ class Desk:
         self._require(admin)
         if not reason.strip():
             raise BadRequest("Say why: the reason is kept in the audit log.")
-        return Note(admin, reason)
+        # here, and not only where it is written: a reason that is none must come before anything is done
+        return checked_note(Note(admin, reason))
 
     # how full
 

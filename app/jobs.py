@@ -86,6 +86,13 @@ class Jobs:
             found = [job for job in (*self._active.values(), *self._ended) if person in (None, job.person)]
         return sorted(found, key=lambda job: job.id, reverse=True)
 
+    def job(self, number: int, person: str | None = None) -> Job:
+        """Return the job of that number, of `person` or of anybody; raises NotFound."""
+        for job in self.listed(person):
+            if job.id == number:
+                return job
+        raise NotFound(f"There is no job number {number}.")
+
     def start(self, kind: Kind, person: str, total: int, work: Callable[[OnTurn], Any]) -> Job:
         """Return the job that does `work` in the background, one that waits already for the same if there is.
 
@@ -132,12 +139,7 @@ class Jobs:
         Raises:
             NotFound: there is no such job of the person.
         """
-        for job in self.listed(person):
-            if job.id == number:
-                return self._cancel(job)
-        raise NotFound(f"There is no job number {number}.")
-
-    def _cancel(self, job: Job) -> Job:
+        job = self.job(number, person)
         with self._lock:
             if job.id not in self._active:
                 return job

@@ -10,7 +10,7 @@ import app.chat
 import app.desk
 from app.chat import Chat
 from app.desk import Desk
-from app.errors import Refused, ReplyFailed
+from app.errors import BadRequest, Cancelled, NotFound, Refused, ReplyFailed
 from storage.rows import Note
 
 NOTE = Note("command line")
@@ -87,6 +87,26 @@ def test_who_has_the_role_but_no_password_is_no_admin(desk: Desk, chat: Chat) ->
     assert not desk.is_admin("")
     with pytest.raises(Refused):
         desk.everybody("Bob")
+
+
+def test_a_reason_that_is_none_comes_before_the_act(desk: Desk, chat: Chat) -> None:
+    """The job goes on, and what is done stands in the log; a copied no-break space is a space."""
+    log = len(chat.people.audit())
+    with chat.jobs.running("verify", "Ada", 2) as on_turn:
+        number = chat.jobs.listed("Ada")[0].id
+        for reason in ("", "too\nslow", "x" * 501):
+            with pytest.raises(BadRequest):
+                desk.cancel("root", number, reason)
+        with pytest.raises(NotFound):
+            desk.cancel("root", number + 1, "too slow")
+        on_turn(1)
+        assert len(chat.people.audit()) == log
+        desk.cancel("root", number, "too\u00a0slow")
+        with pytest.raises(Cancelled):
+            on_turn(2)
+    (entry,) = chat.people.audit("Ada")
+    assert (entry.actor, entry.reason) == ("root", "too slow")
+    assert entry.action == f"cancel the job {number} (verify)"
 
 
 def test_what_happens_is_counted(desk: Desk, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
