@@ -259,28 +259,60 @@ class People:
         return self._change(name, "set the password", note, password_hash=new_hash)
 
     @translated()
+    def change(
+        self,
+        name: str,
+        note: Note,
+        *,
+        role: Role | None = None,
+        is_disabled: bool | None = None,
+        quota: Quota | None = None,
+    ) -> AccountRow:
+        """Return the account after all the changes that are given, or, where one cannot be, after none.
+
+        Args:
+            role: to be had from now on.
+            is_disabled: whether to keep the person out, ending every login and token, or let them in again.
+            quota: how much of what the person says is kept.
+
+        Raises:
+            NotFound: there is no such person.
+            BadRequest: no admin would be left, or the quota cannot be one.
+        """
+        actions: list[str] = []
+        changes: Changes = {}
+        if role is not None:
+            actions.append(f"give the role {role}")
+            changes["role"] = role
+        if is_disabled is not None:
+            actions.append("disable" if is_disabled else "enable")
+            changes["is_disabled"] = is_disabled
+        if quota is not None:
+            if any(limit is not None and not 0 <= limit < 2**31 for limit in (quota.turns, quota.bytes)):
+                raise BadRequest("A quota is a number from 0 to 2,147,483,647.")
+            actions.append(f"set the quota to {_told(quota.turns)} turns and {_told(quota.bytes)} bytes")
+            changes["max_turns"], changes["max_bytes"] = quota.turns, quota.bytes
+        if not actions:
+            return self.account(name)
+        return self._change(name, "; ".join(actions), note, **changes)
+
     def set_disabled(self, name: str, is_disabled: bool, note: Note) -> AccountRow:
         """Keep the person out, ending every login and token, or let them in again; raises NotFound."""
-        return self._change(name, "disable" if is_disabled else "enable", note, is_disabled=is_disabled)
+        return self.change(name, note, is_disabled=is_disabled)
 
-    @translated()
     def set_role(self, name: str, role: Role, note: Note) -> AccountRow:
         """Give the person the role; raises NotFound, and BadRequest where no admin would be left."""
-        return self._change(name, f"give the role {role}", note, role=role)
+        return self.change(name, note, role=role)
+
+    def set_quota(self, name: str, quota: Quota, note: Note) -> AccountRow:
+        """Keep no more than `quota` of what the person says; raises NotFound and BadRequest."""
+        return self.change(name, note, quota=quota)
 
     @translated()
     def set_right(self, name: str, may_read_others: bool, note: Note) -> AccountRow:
         """Let the person, if an admin, read what others said, or no longer; raises NotFound."""
         action = "give the right to read others" if may_read_others else "take the right to read others"
         return self._change(name, action, note, may_read_others=may_read_others)
-
-    @translated()
-    def set_quota(self, name: str, quota: Quota, note: Note) -> AccountRow:
-        """Keep no more than `quota` of what the person says; raises NotFound and BadRequest."""
-        if any(limit is not None and not 0 <= limit < 2**31 for limit in (quota.turns, quota.bytes)):
-            raise BadRequest("A quota is a number from 0 to 2,147,483,647.")
-        action = f"set the quota to {_told(quota.turns)} turns and {_told(quota.bytes)} bytes"
-        return self._change(name, action, note, max_turns=quota.turns, max_bytes=quota.bytes)
 
     def _change(self, name: str, action: str, note: Note, **changes: Unpack[Changes]) -> AccountRow:
         return self._store.change_account(self.account(name).id, action, checked_note(note), **changes)
@@ -332,6 +364,14 @@ class People:
     def audit(self, subject: str | None = None, limit: int | None = None) -> list[AuditRow]:
         """Return the audit log, newest first: all of it, or `limit` rows, or what was done to `subject`."""
         return self._store.audit(subject, limit)
+
+
+def is_admin(account: AccountRow) -> bool:
+    """Return whether whoever comes in by this account is an admin.
+
+    Without a password nobody is, whatever the role: in an open server anybody could come in by that name.
+    """
+    return account.role == "admin" and account.has_password and not account.is_disabled
 
 
 def from_command_line(reason: str = "") -> Note:

@@ -1,5 +1,7 @@
 """What an admin does over HTTP; everything done to somebody stands in the audit log, with the admin's name.
 
+A request does all that it asks for, or nothing.
+
 | route | what |
 |---|---|
 | GET /api/people | everybody: role, quotas, whether disabled; nothing that anybody said |
@@ -18,7 +20,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from app.accounts import People, Quota
+from app.accounts import People, Quota, is_admin
 from app.doorman import account_of
 from app.errors import Refused
 from storage.rows import AccountRow, Note
@@ -65,7 +67,7 @@ class Reading(BaseModel):
 def admin(request: Request) -> AccountRow:
     """Return the admin who sends `request`; raises Refused for anybody else."""
     account = account_of(request)
-    if account.role != "admin":
+    if not is_admin(account):
         raise Refused("That is for admins.")
     return account
 
@@ -86,14 +88,9 @@ def add_admin_routes(server: FastAPI, people: People) -> None:
 
     @server.post("/api/people/{name}")
     def change(name: str, body: AccountChange, admin: Admin) -> AccountRow:
+        quota = None if body.quota is None else Quota(body.quota.turns, body.quota.bytes)
         note = Note(admin.name, body.reason)
-        if body.role is not None:
-            people.set_role(name, body.role, note)
-        if body.is_disabled is not None:
-            people.set_disabled(name, body.is_disabled, note)
-        if body.quota is not None:
-            people.set_quota(name, Quota(body.quota.turns, body.quota.bytes), note)
-        return people.account(name)
+        return people.change(name, note, role=body.role, is_disabled=body.is_disabled, quota=quota)
 
     @server.post("/api/people/{name}/messages")
     def messages(name: str, body: Reading, admin: Admin) -> list[dict[str, object]]:

@@ -294,6 +294,34 @@ def test_the_first_visit_makes_the_first_admin(anybody: TestClient, chat: Chat) 
     assert (refused.status_code, refused.json()) == (401, {"error": "The name or the password is not right."})
 
 
+def test_an_account_is_changed_all_or_nothing(server: FastAPI, chat: Chat) -> None:
+    """One request is one change and one row of the log; one that is refused in part leaves no trace."""
+    note = Note("command line")
+    chat.people.add("root", "correct horse", "admin", note)
+    chat.people.add("Carl", "correct horse", "user", note)
+    root, carl = (TestClient(server, base_url=HERE) for _ in range(2))
+    for client, name in ((root, "root"), (carl, "Carl")):
+        client.post("/api/login", json={"name": name, "password": "correct horse"})
+    before, log = chat.people.account("Carl"), chat.people.audit()
+    change = {"role": "admin", "is_disabled": True, "quota": {"turns": -1, "bytes": None}}
+    assert root.post("/api/people/Carl", json=change).status_code == 400
+    assert (chat.people.account("Carl"), chat.people.audit()) == (before, log)
+    assert carl.get("/api/memory").status_code == 200
+    changed = root.post("/api/people/Carl", json=change | {"quota": {"turns": 5, "bytes": None}}).json()
+    assert (changed["role"], changed["is_disabled"], changed["max_turns"]) == ("admin", True, 5)
+    assert carl.get("/api/memory").status_code == 401
+    [entry, *earlier] = chat.people.audit()
+    assert earlier == log
+    assert entry.action == ("give the role admin; disable; set the quota to 5 turns and any number of bytes")
+
+
+def test_a_role_without_a_password_is_no_admins(ada: TestClient, chat: Chat) -> None:
+    """Anybody could have come in by that name; the desk has the same rule."""
+    chat.people.set_role("Ada", "admin", Note("command line"))
+    assert ada.get("/api/people").status_code == 403
+    assert ada.post("/api/people/Bob", json={"is_disabled": True}).status_code == 403
+
+
 def test_too_many_tries_are_told(anybody: TestClient, chat: Chat) -> None:
     """With the status that says so."""
     chat.people.add("root", "correct horse", "admin", Note("command line"))
