@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import torch
 from safetensors import safe_open
 
@@ -42,7 +43,8 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         wanted = settings.device.startswith("cuda")
         problem = f"the setting device is {settings.device}, and torch sees no GPU" if wanted else None
         yield Finding("device", f"cpu, {os.cpu_count()} cores", problem)
-    yield Finding("memory", f"{_size(_physical_memory())}, {_size(_free_memory())} of it free")
+    memory = psutil.virtual_memory()
+    yield Finding("memory", f"{_size(memory.total)}, {_size(memory.available)} of it free")
     capability = torch.backends.cpu.get_cpu_capability()
     slow = (
         None if "AVX512" in capability else "without AVX-512 the 4-bit model is slower than --quantize none"
@@ -76,7 +78,9 @@ def _model(settings: Settings, pair: Pair) -> Iterator[Finding]:
         yield Finding("model", pair.model, absent)
     else:
         needed = int(parameters * _bytes_each(settings))
-        room = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else _free_memory()
+        room = (
+            torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
+        )
         short = f"it needs {_size(needed)}, and {_size(room)} are free" if needed > room else None
         about = f"{pair.model}, {parameters / 1e6:,.1f}M parameters, {_size(needed)}"
         yield Finding("model", about, " and ".join(filter(None, (short, absent))) or None)
@@ -111,19 +115,6 @@ def _num_parameters(folder: Path) -> int:
             for key in weights.keys():  # noqa: SIM118 - it is no dictionary
                 total += torch.Size(weights.get_slice(key).get_shape()).numel()
     return total
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _free_memory() -> int:
-    """Return the bytes that programs can still have, as the kernel says it where it does."""
-    about = Path("/proc/meminfo")
-    if about.is_file():
-        lines = dict(line.split(":", 1) for line in about.read_text("ascii").splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 def _size(num_bytes: int) -> str:
