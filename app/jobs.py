@@ -2,7 +2,8 @@
 
 A job is what one process does of its own for one person. It stands here while it waits and runs, and for a
 while after. It ends with its process, and what it does need not: a reading goes on at the next start. It is
-stopped between two turns. Whoever asks names a person and finds that person's jobs only, or is an admin.
+stopped between two turns, or while it waits for somebody else who reads the same turns. Whoever asks names a
+person and finds that person's jobs only, or is an admin.
 """
 
 import itertools
@@ -97,7 +98,7 @@ class Jobs:
         """Return the job that does `work` in the background, one that waits already for the same if there is.
 
         Args:
-            work: calls what it is given after each turn, and lets through what that raises.
+            work: calls what it is given as `OnTurn` says, and lets through what that raises.
 
         Raises:
             Unavailable: this process is ending.
@@ -120,7 +121,7 @@ class Jobs:
             on_turn: called after each turn too.
 
         Yields:
-            what the block calls after each turn; it raises Cancelled where somebody cancels the job.
+            what the block calls as `OnTurn` says; it raises Cancelled where somebody cancels the job.
         """
         with self._lock:
             job = self._add(kind, person, total, "running")
@@ -208,6 +209,9 @@ class Jobs:
             job = self._active[number] = replace(self._active[number], done=done)
             if number in self._cancelled:
                 raise Cancelled(CANCELLED[job.kind])
+            # whoever waits for somebody else has no turn to finish
+            if done == 0 and self._is_closing:
+                raise Unavailable(ENDING)
 
     def _end(self, number: int, state: State, sentence: str) -> Job:
         self._cancelled.discard(number)

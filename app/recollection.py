@@ -22,7 +22,7 @@ import shlex
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -32,6 +32,7 @@ from memory.generator import Generator
 from memory.state import DamagedState, MemoryState
 from model.base import BaseModel
 from model.conversation import READ_CONTEXT_TURNS, Exchange, TurnTokens, fold, turn_tokens
+from storage.leases import POLL_S
 from storage.rows import Reading, SessionRow, StaleState, StateRow, TurnRow, UserRow
 from storage.store import Store
 
@@ -42,7 +43,7 @@ PATIENCE_TURNS = 32
 # Adapters kept, of the people who spoke last.
 CACHED_ADAPTERS = 8
 
-# Called after each turn with the number of turns read so far.
+# Called after each turn with the number of turns read so far, and with 0 while somebody else is waited for.
 OnTurn = Callable[[int], None]
 
 
@@ -109,9 +110,10 @@ class Recollector:
         Raises:
             MemoryDamaged: the saved memory is not what was saved.
         """
+        told = on_turn or (lambda _num_turns: None)
         while True:
-            with self._locks[person.id], suppress(StaleState):
-                return self._read_on(person, on_turn or (lambda _num_turns: None))
+            with self._alone(person, told), suppress(StaleState):
+                return self._read_on(person, told)
 
     def latest(self, person: UserRow) -> Recollection:
         """Return the memory to answer with: of everything said where that is soon read, else as it is saved.
@@ -164,7 +166,7 @@ class Recollector:
         """
         while True:
             ledger = self._store.ledger(person.id)
-            live = self.catch_up(person)
+            live = self.catch_up(person, on_turn)
             again = self._generator.empty_state()
             through, num_turns = 0, 0
             for turn, tokens, context in self._with_contexts(self._store.memory_turns(person.id)):
@@ -262,12 +264,23 @@ class Recollector:
                 return _recollection(draft, _checked_state(draft), revision)
         return self._empty(revision)
 
+    @contextmanager
+    def _alone(self, person: UserRow, on_turn: OnTurn) -> Iterator[None]:
+        """Within the block, no other thread of this process reads the person's turns."""
+        lock = self._locks[person.id]
+        while not lock.acquire(timeout=POLL_S):
+            on_turn(0)
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _read_on(self, person: UserRow, on_turn: OnTurn) -> Recollection:
         """Return the saved memory if it lacks no turn, else read on while nobody else does."""
         memory, is_current = self._saved(person)
         if is_current and not self._store.count_memory_turns(person.id, memory.through_turn_id):
             return memory
-        with self._store.lease(person.id):
+        with self._store.lease(person.id, lambda: on_turn(0)):
             return self._read_alone(person, on_turn)
 
     def _read_alone(self, person: UserRow, on_turn: OnTurn) -> Recollection:

@@ -19,7 +19,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,14 +52,17 @@ class Leases(Database):
     """Who reads a person's turns at the moment."""
 
     @contextmanager
-    def lease(self, user_id: int) -> Iterator[None]:
+    def lease(self, user_id: int, while_waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Within the block, nobody else who asks for this person's lease gets it; waits until it is free.
+
+        Args:
+            while_waiting: called again and again while somebody else has it; what it raises ends the waiting.
 
         Raises:
             UnknownRow: there is no such person.
         """
         holder = f"{socket.gethostname()}/{os.getpid()}/{_PROCESS}/{next(_numbers)}"
-        self._wait_for_lease(user_id, holder)
+        self._wait_for_lease(user_id, holder, while_waiting or (lambda: None))
         is_over = threading.Event()
         # beside the reading, because one turn may take longer than a lease holds
         renewing = threading.Thread(target=self._keep, args=(user_id, holder, is_over), daemon=True)
@@ -79,7 +82,7 @@ class Leases(Database):
             lease = tx.get(Lease, user_id)
             return Held(lease.holder, lease.expires_at) if lease else None
 
-    def _wait_for_lease(self, user_id: int, holder: str) -> None:
+    def _wait_for_lease(self, user_id: int, holder: str, while_waiting: Callable[[], None]) -> None:
         watched, since = None, time.monotonic()
         while True:
             held = self.held_lease(user_id)
@@ -88,6 +91,7 @@ class Leases(Database):
             is_silent = time.monotonic() - since >= LEASE_S
             if (is_silent or held is None or _has_ended(held)) and self._replace(user_id, held, holder):
                 return
+            while_waiting()
             time.sleep(POLL_S)
 
     def _replace(self, user_id: int, held: Held | None, holder: str) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from model.conversation import Exchange
 from storage.rows import Note, UserRow
 from storage.store import Store
 from tests.app.test_recollection import alter, row, wait_until
+from tests.storage.test_leases import ELSEWHERE, put
 
 NUM_TURNS = DRAFT_TURNS + 6
 
@@ -239,6 +241,53 @@ def test_a_rebuild_in_the_background_ends_in_the_same_memory(chat: Chat, store: 
     after = row(store, ada)
     assert after.payload == before.payload
     assert after.revision > before.revision
+
+
+@pytest.fixture
+def read_elsewhere(chat: Chat, database: str) -> None:
+    """Somebody on another host reads what Ada said."""
+    ada = chat.welcome("Ada")
+    chat.import_sessions("Ada", [Conversation((Exchange("I live in Lisbon.", "I see."),))])
+    put(database, ada.id, ELSEWHERE, datetime.now(UTC) + timedelta(days=1))
+
+
+def begin_to_wait(chat: Chat) -> int:
+    """Let the reading of what Ada said wait for who reads it elsewhere, and return its number."""
+    chat.read_what_was_left()
+    wait_until(lambda: states(chat.jobs, "Ada") == ["running"])
+    return chat.jobs.listed("Ada")[0].id
+
+
+@pytest.mark.usefixtures("read_elsewhere")
+def test_a_reading_that_waits_for_another_process_is_cancelled(chat: Chat) -> None:
+    """At once, though there is no next turn; so is one that waits for it in this process."""
+    number = begin_to_wait(chat)
+    ended: list[str] = []
+
+    def settle() -> None:
+        with pytest.raises(Cancelled):
+            chat.settle("Ada")
+        ended.append("settle")
+
+    waiting = threading.Thread(target=settle)
+    waiting.start()
+    wait_until(lambda: states(chat.jobs, "Ada") == ["running", "running"])
+    chat.jobs.cancel(number, "Ada")
+    waiting.join(10)
+    assert ended == ["settle"]
+    wait_until(lambda: states(chat.jobs, "Ada") == ["cancelled", "cancelled"])
+
+
+@pytest.mark.usefixtures("read_elsewhere")
+def test_the_end_does_not_wait_for_another_process(chat: Chat) -> None:
+    """Whatever that does; it is read at the next start."""
+    begin_to_wait(chat)
+    closing = threading.Thread(target=chat.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert states(chat.jobs, "Ada") == ["failed"]
+    assert "next start" in chat.jobs.listed("Ada")[0].sentence
 
 
 def test_the_old_memory_answers_while_it_is_rebuilt(chat: Chat, ada: UserRow, step: Step) -> None:

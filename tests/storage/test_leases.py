@@ -161,6 +161,23 @@ def test_a_lease_that_is_renewed_is_waited_for_whatever_the_clock_says(
         assert seconds == renewals + 10
 
 
+def test_whoever_waits_can_give_up(store: Store, anna: int, database: str) -> None:
+    """What is called meanwhile ends it, and the lease stays whose it is; it is not called without need."""
+    put(database, anna, ELSEWHERE, datetime.now(UTC) + timedelta(days=1))
+
+    def give_up() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), store.lease(anna, give_up):
+        pass
+    held = store.held_lease(anna)
+    assert held is not None
+    assert held.holder == ELSEWHERE
+    put(database, anna, ELSEWHERE, datetime.now(UTC) - timedelta(seconds=1))
+    with store.lease(anna, give_up):
+        pass
+
+
 def test_a_lease_is_renewed_while_its_holder_is_busy(
     store: Store, anna: int, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
