@@ -24,8 +24,8 @@ from app.errors import TooLong
 from app.formats import HOW_TO_ALLOW_MORE, READ_BYTES
 
 EXPORT_NAME = "remanence-export.zip"
-# Files that are taken apart at once: each takes several times its size.
-MAX_IMPORTS = 1
+# Files that are taken apart at once, and that are made: each takes several times its size.
+MAX_IMPORTS = MAX_EXPORTS = 1
 MAX_NAME_CHARS = 255
 
 FileName = Annotated[str, Query(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -33,13 +33,14 @@ FileName = Annotated[str, Query(min_length=1, max_length=MAX_NAME_CHARS)]
 
 def add_takeout_routes(server: FastAPI, chat: Chat) -> None:
     """Add the routes of the table above to `server`."""
-    imports = CapacityLimiter(MAX_IMPORTS)
+    # apart, because an export may have much to read first
+    imports, exports = CapacityLimiter(MAX_IMPORTS), CapacityLimiter(MAX_EXPORTS)
 
     @server.get("/api/export")
-    def export(request: Request) -> StreamingResponse:
+    async def export(request: Request) -> StreamingResponse:
         with ExitStack() as closing:
             file = closing.enter_context(TemporaryFile())
-            chat.export_into(account_of(request).name, file)
+            await to_thread.run_sync(chat.export_into, account_of(request).name, file, limiter=exports)
             headers = {
                 "Content-Disposition": f'attachment; filename="{EXPORT_NAME}"',
                 "Content-Length": str(file.tell()),

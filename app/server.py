@@ -43,6 +43,8 @@ PAGES = "remanence.pages"
 COOKIE_DAYS = 30
 # The largest number that a database gives a row.
 MAX_ID = 2**63 - 1
+# Replies that are made at once: they have threads of their own, so that nobody waits for them at the door.
+MAX_REPLIES = 16
 # Documents that are taken apart at once: a PDF can be a lot of work.
 MAX_DOCUMENTS = 1
 # How long open tabs and running replies are waited for when the server ends.
@@ -90,13 +92,11 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
 
     _add_login_routes(server, chat)
 
+    replies = CapacityLimiter(MAX_REPLIES)
+
     @server.post("/api/ask")
-    def ask(body: Question, request: Request) -> dict[str, object]:
-        session = None if body.session == "new" else body.session
-        reply = chat.reply(account_of(request).name, session, body.text, memory=body.memory == "on")
-        for _ in reply:
-            pass
-        return reply.result.summary()
+    async def ask(body: Question, request: Request) -> dict[str, object]:
+        return await to_thread.run_sync(_answer, chat, account_of(request).name, body, limiter=replies)
 
     documents = CapacityLimiter(MAX_DOCUMENTS)
 
@@ -127,6 +127,14 @@ def create_server(chat: Chat, hosts: Set[str] = frozenset()) -> FastAPI:
     # added last, so that nothing that a page brings along comes before it
     server.add_middleware(Doorman, people=chat.people, hosts=hosts, has_demo=chat.demo is not None)
     return server
+
+
+def _answer(chat: Chat, name: str, question: Question) -> dict[str, object]:
+    session = None if question.session == "new" else question.session
+    reply = chat.reply(name, session, question.text, memory=question.memory == "on")
+    for _ in reply:
+        pass
+    return reply.result.summary()
 
 
 def _add_login_routes(server: FastAPI, chat: Chat) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from urllib.request import urlopen
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
@@ -68,6 +69,33 @@ def test_ask_answers_as_the_command_does(ada: TestClient, chat: Chat) -> None:
     assert ada.post("/api/ask", json={"text": "Hello!", "session": talk.id}).status_code == 200
     assert ada.post("/api/ask", json={"text": "Hello!", "session": "new"}).status_code == 200
     assert len(chat.sessions("Ada")) == 2
+
+
+def test_however_many_replies_are_asked_for_the_door_stays_open(
+    server: FastAPI, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the exports of one do not keep everybody else out either."""
+    ended = threading.Event()
+    monkeypatch.setattr(Chat, "reply", lambda *_args, **_options: ended.wait(30) and iter(()))
+    monkeypatch.setattr(Chat, "export_into", lambda *_args: ended.wait(30))
+
+    async def ask_and_knock() -> int:
+        transport = httpx.ASGITransport(app=server, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+            await client.post("/api/login", json={"name": "Ada"})
+            waiting = [
+                asyncio.create_task(client.post("/api/ask", json={"text": "hello"})) for _ in range(50)
+            ]
+            waiting += [asyncio.create_task(client.get("/api/export")) for _ in range(50)]
+            await asyncio.sleep(0.5)
+            try:
+                async with asyncio.timeout(10):
+                    return (await client.get("/health")).status_code
+            finally:
+                ended.set()
+                await asyncio.gather(*waiting)
+
+    assert asyncio.run(ask_and_knock()) == 200
 
 
 @pytest.mark.parametrize(
