@@ -137,13 +137,18 @@ class Archive(Memories):
             NotFound: no such person.
             BadRequest: the file is there already or cannot be written.
             MemoryDamaged: the saved memory is not what was saved.
+            Cancelled: somebody cancelled the reading.
         """
-        return write_takeout(file, self._store, self._recollector, self._lm, self._person(user))
+        return write_takeout(
+            file, self._store, self._recollector, self._lm, self._person(user), self._caught_up
+        )
 
     @translated()
     def export_into(self, user: str, file: BinaryIO) -> dict[str, Any]:
-        """Write the same zip into an open file; raises NotFound and MemoryDamaged."""
-        return pack_takeout(file, self._store, self._recollector, self._lm, self._person(user))
+        """Write the same zip into an open file; raises NotFound, MemoryDamaged and Cancelled."""
+        return pack_takeout(
+            file, self._store, self._recollector, self._lm, self._person(user), self._caught_up
+        )
 
     @property
     def max_import_bytes(self) -> int:
@@ -186,10 +191,11 @@ class Archive(Memories):
             BadRequest: empty or impossible text, or a generator that does not read turns independently.
             TooLong: more than `max_message_chars` characters.
             MemoryDamaged: the saved memory is not what was saved.
+            Cancelled: somebody cancelled the reading.
         """
         person = self._person(user)
         check_message(question, self._settings.max_message_chars)
-        memory = self._recollector.catch_up(person)
+        memory = self._caught_up(person)
         return explain(
             self._lm,
             prompt_ids(self._lm, [], question, self._settings.window_tokens),
@@ -236,9 +242,10 @@ class Archive(Memories):
             NotFound: no such person.
             BadRequest: the memory is empty, or the folder cannot be written or has something in it.
             MemoryDamaged: the saved memory is not what was saved.
+            Cancelled: somebody cancelled the reading.
         """
         person = self._person(user)
-        adapter = self._recollector.adapter(person, self._recollector.catch_up(person))
+        adapter = self._recollector.adapter(person, self._caught_up(person))
         try:
             if folder.exists() and any(folder.iterdir()):
                 raise BadRequest(f"The folder {folder} is not empty.")

@@ -12,7 +12,7 @@ from app.errors import Unavailable, translated
 from app.forgetting import Receipt, Selection, forget
 from app.inspection import Overview, overview
 from app.jobs import Job, Jobs
-from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollector, saved_memory
+from app.recollection import MemoryFigures, MemoryMark, OnTurn, Recollection, Recollector, saved_memory
 from app.sessions import Sessions
 from app.settings import Settings
 from memory.gauge import measure
@@ -83,8 +83,9 @@ class Memories(Sessions):
         Raises:
             NotFound: no such person.
             MemoryDamaged: the saved memory is not what was saved.
+            Cancelled: somebody cancelled the reading.
         """
-        return self._recollector.mark(self._recollector.catch_up(self._person(user)))
+        return self._recollector.mark(self._caught_up(self._person(user)))
 
     @translated()
     def settle(self, user: str, on_turn: OnTurn | None = None) -> MemoryFigures:
@@ -98,9 +99,7 @@ class Memories(Sessions):
             MemoryDamaged: the saved memory is not what was saved.
             Cancelled: somebody cancelled the reading.
         """
-        person = self._person(user)
-        with self.jobs.running("read", user, self._num_turns(person), on_turn) as told:
-            return self._recollector.catch_up(person, told).figures
+        return self._caught_up(self._person(user), on_turn).figures
 
     @translated()
     def settle_soon(self, user: str) -> MemoryFigures:
@@ -184,6 +183,7 @@ class Memories(Sessions):
             Cancelled: somebody cancelled it.
         """
         person = self._person(user)
+        self._caught_up(person)
         with self.jobs.running("verify", user, self._num_turns(person), on_turn) as told:
             return self._recollector.verify(person, told)
 
@@ -199,6 +199,11 @@ class Memories(Sessions):
         What is left unread is read at the next start, or when the memory is next used.
         """
         self.jobs.close()
+
+    def _caught_up(self, person: UserRow, on_turn: OnTurn | None = None) -> Recollection:
+        """Return the memory of everything the person said, of which what is unread is read now, as a job."""
+        with self.jobs.running("read", person.name, self._num_turns(person), on_turn) as told:
+            return self._recollector.catch_up(person, told)
 
     def _read_later(self, person: UserRow) -> None:
         # a chat that is closing leaves the turn to the next start

@@ -23,7 +23,7 @@ import struct
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -54,6 +54,8 @@ MANIFEST, SESSIONS, STATE = "manifest.json", "sessions.jsonl", "state.safetensor
 LORA = ("lora/adapter_config.json", "lora/adapter_model.safetensors")
 MAX_MANIFEST_BYTES = 1 << 16
 ZIP_MAGIC = b"PK"
+# Returns the memory of everything a person said, once it is read.
+CaughtUp = Callable[[UserRow], Recollection]
 # What a zip that is cut short, altered or made to harm raises in the library that reads it.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -99,7 +101,7 @@ class Member:
 
 
 def write_takeout(
-    file: Path, store: Store, recollector: Recollector, lm: BaseModel, person: UserRow
+    file: Path, store: Store, recollector: Recollector, lm: BaseModel, person: UserRow, caught_up: CaughtUp
 ) -> dict[str, Any]:
     """Write all that is kept of `person` into the new zip `file`, and return its manifest.
 
@@ -116,7 +118,7 @@ def write_takeout(
         raise BadRequest(f"{file} cannot be written: {exc.strerror}.") from exc
     try:
         with opened:
-            return pack_takeout(opened, store, recollector, lm, person)
+            return pack_takeout(opened, store, recollector, lm, person, caught_up)
     except BaseException as exc:
         file.unlink()
         if isinstance(exc, OSError):
@@ -125,10 +127,15 @@ def write_takeout(
 
 
 def pack_takeout(
-    file: BinaryIO, store: Store, recollector: Recollector, lm: BaseModel, person: UserRow
+    file: BinaryIO,
+    store: Store,
+    recollector: Recollector,
+    lm: BaseModel,
+    person: UserRow,
+    caught_up: CaughtUp,
 ) -> dict[str, Any]:
     """Write the same zip into an open file, and return its manifest; raises MemoryDamaged."""
-    memory, turns = _moment(store, recollector, person)
+    memory, turns = _moment(store, caught_up, person)
     members = {
         SESSIONS: b"".join(_session_lines(store, person, turns)),
         STATE: memory.state.to_bytes(),
@@ -153,10 +160,10 @@ def pack_takeout(
     return manifest
 
 
-def _moment(store: Store, recollector: Recollector, person: UserRow) -> tuple[Recollection, list[TurnRow]]:
+def _moment(store: Store, caught_up: CaughtUp, person: UserRow) -> tuple[Recollection, list[TurnRow]]:
     """Return the memory and the turns that it was made from, also while others write."""
     while True:
-        memory = recollector.catch_up(person)
+        memory = caught_up(person)
         turns = list(store.turns(person.id))
         read = [turn.id for turn in store.memory_turns(person.id)]
         if (len(read), read[-1] if read else 0) == (memory.figures.turns, memory.through_turn_id):

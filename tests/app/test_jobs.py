@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -433,3 +434,28 @@ def test_a_reset_leaves_nothing_and_says_who_did_it(chat: Chat, ada: UserRow) ->
     assert [key for key in chat._recollector._adapters if key[0] == ada.id] == []
     (entry,) = chat.people.audit("Ada")
     assert (entry.actor, entry.action, entry.reason) == ("root", "forget", "asked for")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda chat, folder: chat.why("Ada", "Where do I live?"),
+        lambda chat, folder: chat.mark("Ada"),
+        lambda chat, folder: chat.verify("Ada"),
+        lambda chat, folder: chat.export("Ada", folder / "ada.zip"),
+        lambda chat, folder: chat.export_lora("Ada", folder / "lora", "float32"),
+    ],
+)
+def test_whatever_has_to_read_first_can_be_seen_and_stopped(
+    chat: Chat, step: Step, tmp_path: Path, use: Callable[[Chat, Path], object]
+) -> None:
+    """A reading that was cancelled does not go on unseen in the next thing that is asked for."""
+    said = tuple(Exchange(f"My {number}. word", "I see.") for number in range(3))
+    chat.import_sessions("Ada", [Conversation(said)])
+    step(1, lambda: chat.jobs.cancel(chat.jobs.listed("Ada")[0].id, "Ada"))
+    with pytest.raises(Cancelled):
+        use(chat, tmp_path)
+    (job,) = chat.jobs.listed("Ada")
+    assert (job.kind, job.state, job.done) == ("read", "cancelled", 1)
+    assert chat.memory("Ada").turns == 0
+    assert not (tmp_path / "ada.zip").exists()
