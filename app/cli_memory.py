@@ -1,5 +1,6 @@
 """`remanence memory`: what is remembered of a person, what an answer leans on, rebuilding, forgetting."""
 
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 memory_commands = typer.Typer(
     help="See, explain, rebuild or forget what was remembered of a person.", no_args_is_help=True
 )
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 # How much of a turn is printed.
 LINE_CHARS = 80
@@ -191,13 +194,19 @@ def export_lora(
 
 
 @memory_commands.command()
-def reset(user: User, as_json: AsJson = False, data: Data = None, model: Model = None) -> None:
+def reset(
+    user: User, yes: Yes = False, as_json: AsJson = False, data: Data = None, model: Model = None
+) -> None:
     """Forget everything a person said: the sessions, the turns and the memory. It cannot be undone."""
+    from app.accounts import from_command_line
     from app.wiring import open_store
 
     with open_store(settings_in_force(data=data, model=model)) as store:
         person = existing(store, user)
-        gone = store.forget_everything(person.id)
+        # programs call it too, and have nobody to ask
+        if sys.stdin.isatty() and not (yes or as_json):
+            typer.confirm(f"Forget everything {user} said, for good?", abort=True, err=True)
+        gone = store.forget_everything(person.id, from_command_line())
     about = {"user": person.name, "forgotten_sessions": gone.sessions, "forgotten_turns": gone.turns}
     print_about(about, as_json)
 
@@ -211,13 +220,14 @@ def forget(
         datetime | None, typer.Option(help="A date, in UTC: everything said before it.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that the person ever said.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
     data: Data = None,
     model: Model = None,
     generator: GeneratorName = None,
 ) -> None:
     """Delete what a person said for good, read the rest anew, and show the hashes of both memories."""
+    from app.accounts import from_command_line
     from app.forgetting import Selection
     from app.wiring import open_chat, open_store
 
@@ -230,7 +240,7 @@ def forget(
         typer.confirm(f"Forget this of {user} for good?", abort=True, err=True)
     with open_chat(settings) as chat, turn_progress("reading the rest", chat.count_turns(user)) as on_turn:
         since = before.replace(tzinfo=UTC) if before else None
-        receipt = chat.forget(user, Selection(turn, session, since), on_turn)
+        receipt = chat.forget(user, Selection(turn, session, since), on_turn, from_command_line())
     print_about({"user": user, **asdict(receipt)}, as_json)
 
 

@@ -154,16 +154,27 @@ class Memories(Sessions):
         self._read_later(person)
 
     @translated()
-    def forget(self, user: str, selection: Selection, on_turn: OnTurn | None = None) -> Receipt:
+    def forget(
+        self, user: str, selection: Selection, on_turn: OnTurn | None = None, note: Note | None = None
+    ) -> Receipt:
         """Delete for good what `selection` names, and return what came of it.
+
+        Args:
+            note: where somebody else does it: who and why, for the audit log.
 
         Raises:
             NotFound: no such person, session or turn.
             Cancelled: it is deleted, and somebody cancelled the reading of what is kept.
         """
         person = self._person(user)
+        ledger = self._store.ledger(person.id)
         with self.jobs.running("forget", user, self._num_turns(person), on_turn) as told:
-            return forget(self._store, self._recollector, person, selection, told)
+            try:
+                return forget(self._store, self._recollector, person, selection, told)
+            finally:
+                # it is deleted also where the reading of what is kept was stopped
+                if note is not None and self._store.ledger(person.id) != ledger:
+                    self.people.record("forget", person.name, note)
 
     @translated()
     def reset(self, user: str, note: Note) -> Forgotten:

@@ -346,6 +346,47 @@ def test_memory_reset_forgets_everything_of_one_person(capsys: Out, settings: Se
     assert json.loads(capsys.readouterr().out)["turns"] == 0
 
 
+@pytest.mark.parametrize(
+    ("is_terminal", "said", "options", "is_gone"),
+    [
+        (True, "n\n", [], False),
+        (True, "y\n", [], True),
+        (True, "", ["--yes"], True),
+        (True, "", ["--json"], True),
+        (False, "", [], True),
+    ],
+)
+@pytest.mark.usefixtures("ada")
+def test_memory_reset_asks_whoever_sits_there(
+    is_terminal: bool,
+    said: str,
+    options: list[str],
+    is_gone: bool,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But no program; and `--yes` and `--json` are an answer."""
+    stdin = io.StringIO(said)
+    monkeypatch.setattr(stdin, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert (main(["memory", "reset", "--user", "Ada", *options]) == 0) == is_gone
+    assert stored(settings) == {"Ada": 0 if is_gone else 1}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["reset"], ["forget", "--yes", "--turn", "1"], ["forget", "--yes", "--all"]]
+)
+@pytest.mark.usefixtures("ada")
+def test_what_is_forgotten_here_stands_in_the_audit_log(arguments: list[str], capsys: Out) -> None:
+    """As all that the command line does to somebody; what is not there was not forgotten."""
+    assert main(["memory", "forget", "--yes", "--turn", "77", "--user", "Ada"]) == 2
+    assert main(["memory", *arguments, "--user", "Ada"]) == 0
+    capsys.readouterr()
+    assert main(["audit", "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)
+    assert (entry["actor"], entry["action"], entry["subject"]) == ("command line", "forget", "Ada")
+
+
 @pytest.mark.usefixtures("ada")
 def test_ctrl_c_while_catching_up_ends_ask(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no reply to stop yet; nothing is said."""
