@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 # Visitors served at once, and waiting; who chats shares the model with them, token by token.
 MAX_RUNS = 2
 MAX_WAITING = 16
-# Tabs of which Gradio keeps what stands in them.
-MAX_TABS = 64
 # The choice that is none of the sample people.
 OWN = "own"
 
@@ -141,7 +139,6 @@ class DemoPage:
             gr.on([ask.click, question.submit], self.ask, [*chosen, question], [asked, answers], **costly)
             score.click(self.score, chosen, [scored, table], **costly)
         page.queue(max_size=MAX_WAITING)
-        page.state_session_capacity = MAX_TABS
         return page
 
     def _choices(self) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """What a browser may send to Gradio: events with plain values, of a bounded size, and no files.
 
+Nor may it ask for what stands on a page to be written to a file, where no forgetting would reach it.
+
 Gradio takes a description of a file wherever a value may stand, and fetches the address in it; what is
 uploaded to it lies where everybody can read it who learns the name. No page of ours takes a file that way, so
 there is none. Visitors of the demo are nobody known: of theirs, every event is read as what it has to be, and
@@ -22,6 +24,7 @@ from ui.tabs import Tabs
 
 GRADIO = "/gradio_api/"
 UPLOAD = f"{GRADIO}upload"
+DEEP_LINK = f"{GRADIO}deep_link"
 DEMO_EVENT = f"{DEMO}{GRADIO}queue/join"
 # A temporary chat is sent along whole.
 MAX_EVENT_BYTES = 4_000_000
@@ -48,6 +51,9 @@ class PlainEvents:
         self._tabs = tabs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith(DEEP_LINK):
+            await error_response(texts.NO_DEEP_LINK, BadRequest.http_status)(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["method"] != "POST" or GRADIO not in scope["path"]:
             await self._app(scope, receive, send)
             return

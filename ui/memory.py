@@ -16,6 +16,7 @@ from app.errors import RemanenceError
 from app.forgetting import Receipt, Selection
 from app.inspection import QUESTIONS, Contribution, Overview
 from ui import texts
+from ui.keeping import offer_numbers
 from ui.takeout import build_takeout
 from ui.visitor import user_of
 
@@ -79,6 +80,8 @@ class MemoryView:
             )
             everything = gr.Checkbox(label=texts.FORGET_ALL)
             forget = gr.Button(texts.FORGET_BUTTON, variant="stop")
+        for listed in (turn, session):
+            offer_numbers(listed)
         receipt = gr.Markdown(elem_id="receipt")
         with gr.Accordion(texts.TAKEOUT_TITLE, open=False):
             imported = build_takeout(self._chat.max_import_bytes)

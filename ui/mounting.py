@@ -1,4 +1,4 @@
-"""How a page comes under its path: all of them in our looks, and without what Gradio adds by itself."""
+"""How a page comes under its path: all in our looks, and without what Gradio adds and keeps by itself."""
 
 from collections.abc import Callable
 from inspect import isgeneratorfunction
@@ -6,8 +6,11 @@ from inspect import isgeneratorfunction
 import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
+from gradio.routes import App
+from starlette.routing import Mount
 
 from ui import style
+from ui.keeping import NothingKept
 
 
 def mount_page(
@@ -49,3 +52,7 @@ def mount_page(
         css=style.CSS + css,
         head=style.HEAD,
     )
+    mounted = server.routes[-1]
+    assert isinstance(mounted, Mount)
+    assert isinstance(mounted.app, App)
+    mounted.app.state_holder = NothingKept(page)

@@ -2,7 +2,7 @@
 
 Everything is looked up for the person whom the cookie names (`request.username`), at every event: what the
 browser sends along is a session's number, the place of a message and a text, and `Chat` finds nothing but
-that person's own. Gradio keeps no conversation; that of a temporary chat stays in the browser.
+that person's own. Gradio keeps no conversation (`ui.keeping`); that of a temporary chat stays in the browser.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ import gradio as gr
 from app.chat import Chat
 from app.errors import RemanenceError
 from ui import texts
+from ui.keeping import offer_numbers
 from ui.visitor import user_of
 
 CSS = """
@@ -88,6 +89,8 @@ class Side:
             desk = gr.Button(texts.DESK_LINK, size="sm", visible=False)
             leave = gr.Button(texts.LOG_OUT, size="sm")
             leave_everywhere = gr.Button(texts.LOG_OUT_EVERYWHERE, size="sm")
+        for chats in (hits, sessions):
+            offer_numbers(chats)
         search.change(self.search, search, hits, show_progress="hidden")
         sessions.change(self.describe, sessions, [title, pinned, remembered], show_progress="hidden")
         remove.click(lambda: gr.Group(visible=True), None, sure)

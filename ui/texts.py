@@ -28,6 +28,7 @@ FAILED = "Something went wrong that should not; the log in the data folder says 
 
 FOREIGN_TAB = "That tab is somebody else's."
 NO_FILES = "Files are not taken this way."
+NO_DEEP_LINK = "No link is made to what stands on a page."
 NO_EVENT = "That is no event of this page."
 TOO_MUCH_AT_ONCE = "That is too much at once."
 
