@@ -164,10 +164,11 @@ def scrub(engine: Engine) -> None:
 
 
 def _engine(url: URL) -> Engine:
+    # The parameters are what somebody said: an error that repeats them would bring them into a log.
     if url.get_backend_name() == "postgresql":
         # A server may be started anew, and its own default may be another isolation.
-        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
-    return create_engine(_with_timeout(url))
+        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, hide_parameters=True)
+    return create_engine(_with_timeout(url), hide_parameters=True)
 
 
 def _with_timeout(url: URL) -> URL:

@@ -1,7 +1,7 @@
 """How a page comes under its path: all in our looks, and without what Gradio adds and keeps by itself."""
 
 from collections.abc import Callable
-from inspect import isgeneratorfunction
+from inspect import iscoroutinefunction, isgeneratorfunction
 
 import gradio as gr
 from fastapi import FastAPI, Request
@@ -10,6 +10,7 @@ from gradio.routes import App
 from starlette.routing import Mount
 
 from ui import style
+from ui.failing import guarded
 from ui.keeping import NothingKept
 
 
@@ -38,6 +39,9 @@ def mount_page(
     # sent at that very moment nothing is heard again. Only what grows needs it, all else is answered at once.
     for event in page.fns.values():
         event.queue = isgeneratorfunction(event.fn)
+        # what has no function is done in the browser; Gradio's own, which cancel, are coroutines
+        if event.fn is not None and not iscoroutinefunction(event.fn):
+            event.fn = guarded(event.fn, event.outputs)
     gr.mount_gradio_app(
         server,
         page,

@@ -166,7 +166,7 @@ class ChatPage:
         ]
         at.conversation.undo(self.undo, place, shown)
         at.box.stop(self.replies.stop, None, None)
-        at.earlier.click(self.show_earlier, sessions, [at.earlier, at.first, at.conversation])
+        at.earlier.click(self.show_earlier, sessions, [at.earlier, at.first, at.conversation, at.memory_line])
         # who leaves a session while it answers has stopped the reply
         opened = [
             at_side.side, sessions, at.conversation, at.box, at.memory_line, at.first, at.earlier
@@ -234,7 +234,7 @@ class ChatPage:
 
     def show_earlier(self, session: int | None, request: gr.Request) -> tuple[Any, ...]:
         """Show the whole of a long session."""
-        return gr.Button(visible=False), 0, said_in(self._chat, user_of(request), session)
+        return gr.Button(visible=False), 0, said_in(self._chat, user_of(request), session), gr.skip()
 
     def branch(
         self, session: int | None, first: int | None, data: gr.LikeData, request: gr.Request
@@ -284,9 +284,7 @@ class ChatPage:
         self, session: int | None, first: int | None, request: gr.Request
     ) -> tuple[gr.Radio, list[Message]]:
         """Return the sessions, and what is left of the open one, after something was forgotten."""
-        user = user_of(request)
-        left = session if session in {s.id for s in self._chat.sessions(user)} else None
-        return self.side.sessions(user, left), said_in(self._chat, user, left, first)
+        return self.replies.left_of(user_of(request), session, first)
 
     def undo(self, session: int | None, first: int | None, request: gr.Request) -> tuple[Any, ...]:
         """Take back what was said last, and put it into the box again."""

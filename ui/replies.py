@@ -4,7 +4,6 @@ The yields of every handler here are updates of the box, the sessions, the conve
 the memory.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from threading import Event
@@ -16,11 +15,10 @@ from app.chat import Chat
 from app.errors import BadRequest, NotFound, RemanenceError, ReplyFailed
 from app.reply import Answer
 from ui import texts
+from ui.failing import sentence_of
 from ui.messages import Message, answer_text, memory_text, message, pairs, plain, said_in, throttled
 from ui.sidebar import Side
 from ui.visitor import user_of
-
-log = logging.getLogger(__name__)
 
 Update = tuple[Any, ...]
 # The place of the last message; nothing that a browser sends is this.
@@ -153,27 +151,34 @@ class Replies:
             else:
                 yield from self._finish(user, answer, first)
         except Exception as error:
-            if not isinstance(error, RemanenceError):
-                log.exception("a reply failed")
-            sentence = str(error) if isinstance(error, RemanenceError) else texts.FAILED
+            sentence = sentence_of(error)
             if answer is not None:
                 # the turn is stored: sent again, the text would be said twice
                 yield ready(), gr.skip(), gr.skip(), sentence
                 return
             gr.Warning(sentence)
             kept = error.session_id if isinstance(error, ReplyFailed) else None
-            if kept is not None:
-                said = said_in(self._chat, user, kept, first)
-                yield ready(), self._side.sessions(user, kept), said, sentence
-            elif instead_of is not None:
-                # what was said is as it was
-                yield ready(), gr.skip(), said_in(self._chat, user, session, first), sentence
+            if kept is not None or instead_of is not None:
+                yield ready(), *self._stored(user, kept or session, first), sentence
             else:
                 yield gr.Textbox(text, submit_btn=True, stop_btn=False), gr.skip(), before, sentence
         finally:
             # a later reply in this tab has an event of its own
             if self._stops.get(tab) is stop:
                 del self._stops[tab]
+
+    def _stored(self, user: str, session: int | None, first: int | None) -> Update:
+        """Return the sessions and what is left of the open one, or no change where that cannot be read."""
+        try:
+            return self.left_of(user, session, first)
+        except Exception as error:
+            sentence_of(error)
+            return gr.skip(), gr.skip()
+
+    def left_of(self, user: str, session: int | None, first: int | None) -> tuple[gr.Radio, list[Message]]:
+        """Return the sessions, and what is left of the open one, which may have been deleted."""
+        left = session if session in {s.id for s in self._chat.sessions(user)} else None
+        return self._side.sessions(user, left), said_in(self._chat, user, left, first)
 
     def _finish(self, user: str, answer: Answer, first: int | None) -> Iterator[Update]:
         """Show a reply as it is stored, then what it took, when memory has read it."""

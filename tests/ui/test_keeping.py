@@ -110,6 +110,13 @@ def test_of_what_an_admin_reads_gradio_keeps_no_word(server: FastAPI, closed: Ch
     assert "court order" not in kept(server)
 
 
+def test_what_was_deleted_elsewhere_is_told(ada: TestClient, closed: Chat) -> None:
+    """In the line about the memory, of every handler that has it."""
+    (talk,) = closed.sessions("Ada")
+    press(ada, "delete", talk.id)
+    assert "no session" in press(ada, "show_earlier", talk.id)
+
+
 @pytest.mark.parametrize("path", ["", "/admin"])
 def test_nobody_has_a_tab_written_to_a_file(ada: TestClient, server: FastAPI, path: str) -> None:
     """Gradio's deep links would lie where no forgetting reaches."""

@@ -154,6 +154,21 @@ def test_a_failure_after_the_turn_was_stored_changes_the_memory_line_only(
     assert len(chat.sessions("Ada")) == 1
 
 
+def test_a_chat_that_is_deleted_while_it_is_answered_leaves_a_page_that_can_be_used(
+    page: ChatPage, chat: Chat, warnings: list[str]
+) -> None:
+    """In another tab: the box waits for a message again, and the chat is in no list."""
+    list(page.replies.say("I live in Lisbon.", None, browser("Ada")))
+    [session] = chat.sessions("Ada")
+    again = page.replies.retry(session.id, 0, SimpleNamespace(index=0), browser("Ada"))
+    next(again)
+    page.delete(session.id, browser("Ada"))
+    *_, (box, sessions, conversation, line) = again
+    assert (box.submit_btn, box.stop_btn) == (True, False)
+    assert (sessions.choices, conversation) == ([], [])
+    assert warnings == [line]
+
+
 def test_nobody_waits_for_a_long_reading(page: ChatPage, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
     """The box is free again, and the line says how much is still to be read."""
     monkeypatch.setattr("app.recollection.PATIENCE_TURNS", 0)

@@ -95,7 +95,7 @@ def test_of_a_long_chat_the_end_is_shown_and_places_count_from_there(page: ChatP
     assert [t.user_text for t in chat.turns("Ada", long)] == [*said[:9], "other"]
     *_, update, _ = page.replies.say("more", long, ADA, first=first)
     assert contents(update[2])[::2] == ["message 7", "message 8", "other", "more"]
-    earlier, first, conversation = page.show_earlier(long, ADA)
+    earlier, first, conversation, _ = page.show_earlier(long, ADA)
     assert (earlier.visible, first, len(conversation)) == (False, 0, 22)
     assert page.show_earlier(None, ADA)[2] == []
 
