@@ -110,7 +110,7 @@ class Replies:
             gr.Warning(str(error))
             yield (gr.skip(),) * 4
             return
-        yield from self._answer(text or said, session, request, first, instead_of=turn)
+        yield from self._answer(said if text is None else text, session, request, first, instead_of=turn)
 
     def _answer(
         self,

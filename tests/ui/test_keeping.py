@@ -71,9 +71,9 @@ def kept(server: FastAPI) -> str:
 def test_of_what_is_said_gradio_keeps_no_word(ada: TestClient, server: FastAPI) -> None:
     """Neither of a temporary chat nor of one that is stored, which may be forgotten."""
     assert "I see." in press(ada, "say", "My password is rhubarb.", None, True, [], 0)
-    assert "I see." in press(ada, "say", "My dog is called Biscuit.", None, False, [], 0)
+    assert "I see." in press(ada, "say", "My dog is called Quincewort.", None, False, [], 0)
     assert texts.CHAT_TAB in kept(server)
-    for word in ("rhubarb", "Biscuit", "I see."):
+    for word in ("rhubarb", "Quincewort", "I see."):
         for _ in range(100):
             if word not in kept(server):
                 break

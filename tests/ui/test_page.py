@@ -211,6 +211,8 @@ def test_what_a_browser_names_wrongly_is_refused(page: ChatPage, chat: Chat, war
     for place in (7, -1, None, (0, 1)):
         [update] = page.replies.retry(session.id, 0, SimpleNamespace(index=place), browser("Ada"))
         assert all(skipped(part) for part in update)
+    *_, update = page.replies.edit(session.id, 0, SimpleNamespace(index=0, value=""), browser("Ada"))
+    assert "empty" in update[3]
     bob = browser("Bob")
     [update] = page.replies.edit(session.id, 0, SimpleNamespace(index=0, value="Mine."), bob)
     assert all(skipped(part) for part in update)
@@ -221,7 +223,7 @@ def test_what_a_browser_names_wrongly_is_refused(page: ChatPage, chat: Chat, war
     assert "no session" in page.switch_session(session.id, False, bob)
     assert "no session" in page.delete(session.id, bob)[3]
     assert page.side.describe(session.id, bob) == ("", False, True)
-    assert len(warnings) == 5
+    assert len(warnings) == 6
     assert chat.turns("Ada", session.id) == [turn]
     assert chat.sessions("Ada") == [session]
 
