@@ -78,7 +78,7 @@ class TrainingConfig:
 
     steps: PositiveInt = 2600
     hidden_size: PositiveInt = 256
-    layers: PositiveInt = 4
+    layers: PositiveInt = 6
     heads: PositiveInt = 4
     intermediate_size: PositiveInt = 704
     vocabulary: PositiveInt = 4096
