@@ -10,7 +10,7 @@ from datetime import datetime
 from app.errors import MemoryDamaged, NotFound
 from app.recollection import OnTurn, Recollector, saved_memory
 from app.transcript import new_session_name
-from storage.rows import UserRow
+from storage.rows import Note, UserRow
 from storage.store import Store
 
 
@@ -48,11 +48,13 @@ def forget(
     person: UserRow,
     selection: Selection,
     on_turn: OnTurn | None = None,
+    note: Note | None = None,
 ) -> Receipt:
     """Delete what `selection` names and read the rest anew.
 
     Args:
         on_turn: called after each turn that is read anew, with the number of turns read so far.
+        note: where somebody else does it: who and why, for the audit log.
 
     Raises:
         NotFound: there is no such turn or session of the person.
@@ -67,11 +69,11 @@ def forget(
     if selection.turn_id is not None and store.turn(person.id, selection.turn_id) is None:
         raise NotFound(f"{person.name} has no turn number {selection.turn_id}.")
     if selection == Selection():
-        gone = store.forget_everything(person.id)
+        gone = store.forget_everything(person.id, note)
     else:
         chosen = store.turn_ids(person.id, **asdict(selection))
         emptied = [selection.session_id] if selection.session_id is not None else []
-        gone = store.forget(person.id, chosen, _new_names(store, person, set(chosen)), emptied)
+        gone = store.forget(person.id, chosen, _new_names(store, person, set(chosen)), emptied, note)
     recollector.drop(person)
     memory = recollector.catch_up(person, on_turn)
     return Receipt(

@@ -167,14 +167,8 @@ class Memories(Sessions):
             Cancelled: it is deleted, and somebody cancelled the reading of what is kept.
         """
         person = self._person(user)
-        ledger = self._store.ledger(person.id)
         with self.jobs.running("forget", user, self._num_turns(person), on_turn) as told:
-            try:
-                return forget(self._store, self._recollector, person, selection, told)
-            finally:
-                # it is deleted also where the reading of what is kept was stopped
-                if note is not None and self._store.ledger(person.id) != ledger:
-                    self.people.record("forget", person.name, note)
+            return forget(self._store, self._recollector, person, selection, told, note)
 
     @translated()
     def reset(self, user: str, note: Note) -> Forgotten:
