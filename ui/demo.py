@@ -4,7 +4,6 @@ What a visitor pastes comes with every event and is looked up in no session: Gra
 that the browser made up. A file is read in the browser and becomes text there, so that nothing is uploaded.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -22,13 +21,12 @@ from app.demo import (
     Trial,
 )
 from app.doorman import DEMO as PATH
-from app.errors import BadRequest, RemanenceError
+from app.errors import BadRequest
 from app.recall import Person
 from ui import texts
 from ui.demo_tables import cards_html, said_html, score_html, steps_html
+from ui.failing import sentence_of
 from ui.mounting import mount_page
-
-log = logging.getLogger(__name__)
 
 # Visitors served at once, and waiting; who chats shares the model with them, token by token.
 MAX_RUNS = 2
@@ -217,11 +215,8 @@ def _safely(updates: Iterator[Update], num_others: int) -> Iterator[Update]:
     """Yield `updates`; of what fails, the sentence that says why, in the first place of an update."""
     try:
         yield from updates
-    except RemanenceError as error:
-        yield str(error), *[gr.skip()] * num_others
-    except Exception:
-        log.exception("the demo failed")
-        yield texts.FAILED, *[gr.skip()] * num_others
+    except Exception as error:
+        yield sentence_of(error), *[gr.skip()] * num_others
 
 
 def _questions(person: Person) -> list[str]:
