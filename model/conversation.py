@@ -80,10 +80,11 @@ def session_ids(
 def _after(
     lm: BaseModel, window: Sequence[Exchange], session: Sequence[Exchange], text: str | None
 ) -> tuple[list[int], list[int]]:
+    message = _message_length(*_ids_of_each(lm, STAND_INS))
     for start in range(len(window) + 1):
         told = window[start:]
-        *stand_ins, waiting, ids = _ids_of_each(lm, [*STAND_INS, (told, "0"), ([*told, *session], text)])
-        before = max(0, len(waiting) - _message_length(*stand_ins))
+        waiting, ids = _ids_of_each(lm, [(told, "0"), ([*told, *session], text)])
+        before = max(0, len(waiting) - message)
         if len(ids) <= lm.context_tokens:
             break
     return ids[:before], ids[before : lm.context_tokens]
