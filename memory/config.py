@@ -44,6 +44,8 @@ class GeneratorConfig:
         key_shift: how many tokens before the value its key is taken from, 0 or 1.
         own_key: whether, with a key_shift of 1, the value's own token adds to its key: the token before says
             what it follows, the token itself what it is about.
+        chunk_key: whether a mean of the whole chunk, with learned weights, adds to the key of each of its
+            tokens: what all of it is about.
         gate: whether each token has a learned weight in the sum, so that empty words are not kept.
         passes: how often a chunk is passed over before it counts, 1 or 2; in the second pass every token has
             seen the whole chunk, also the words that come after it.
@@ -59,6 +61,7 @@ class GeneratorConfig:
     normalisation: Normalisation = "newton_schulz"
     key_shift: int = 1
     own_key: bool = False
+    chunk_key: bool = False
     gate: bool = False
     passes: Literal[1, 2] = 1
     reading: Reading = "independent"

@@ -5,8 +5,8 @@ Per target module, h the input of the decoder layer that owns it, or of a later 
     x = RMSNorm(h)      k_t = A2 x_(t - key_shift)      v_t = A3 x_t      S += sum_t mask_t * k_t^T v_t
 
 With `key_shift` 1 the key comes from the token before, so that the memory is an associative table of what
-follows what. Two things may be added: the token's own part of its key, k_t += A4 x_t, and a weight of each
-token, mask_t * sigmoid(g x_t + c).
+follows what. Three things may be added: the token's own part of its key, k_t += A4 x_t; that of its whole
+chunk, k_t += A5 sum_s softmax(p x)_s x_s; and a weight of each token, mask_t * sigmoid(g x_t + c).
 
 Knows nothing of the language model but the names and sizes of its target modules.
 Shapes: N rows, T tokens, D hidden size, R state size. Sources: arXiv 2411.05877; README.md beside this file.
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from memory.adapter import Adapter, TargetUpdate
 from memory.config import GeneratorConfig, Target
 from memory.hub import Missing, local_folder
-from memory.normalisation import factors, orthogonalise
+from memory.normalisation import TINY, factors, orthogonalise
 from memory.published import is_published, read_published
 from memory.state import MemoryState
 
@@ -66,7 +66,7 @@ class TokenMaps:
 
 
 class TargetMaps(nn.Module):
-    """The learned maps of one target: the norm of h, A1, A2, A3 and B; A4, g and c where they are wanted."""
+    """The learned maps of one target: the norm of h, A1, A2, A3 and B; A4, A5, p, g and c where wanted."""
 
     def __init__(self, target: Target, config: GeneratorConfig) -> None:
         super().__init__()
@@ -78,21 +78,42 @@ class TargetMaps(nn.Module):
         self.a3 = nn.Parameter(torch.randn(state_size, target.hidden_size) * target.hidden_size**-0.5)
         # small, not zero: a zero B gives the other maps no gradient
         self.b = nn.Parameter(torch.randn(target.out_features, state_size) * 0.3 * state_size**-0.5)
-        # both begin as if they were not there
+        # these begin as if they were not there
         self.a4 = nn.Parameter(torch.zeros(state_size, target.hidden_size)) if config.own_key else None
+        self.a5 = nn.Parameter(torch.zeros(state_size, target.hidden_size)) if config.chunk_key else None
+        self.pooling = nn.Parameter(torch.zeros(target.hidden_size)) if config.chunk_key else None
         self.gate = nn.Parameter(torch.zeros(target.hidden_size)) if config.gate else None
         self.gate_bias = nn.Parameter(torch.tensor([OPEN])) if config.gate else None
 
-    def tokens(self, hidden: Tensor) -> TokenMaps:
-        """Return what is made of the tokens of `hidden` `[N, T, D]`."""
+    def tokens(self, hidden: Tensor, mask: Tensor) -> TokenMaps:
+        """Return what is made of the tokens of `hidden` `[N, T, D]`; chunks are runs of `mask` not 0."""
         x = nn.functional.rms_norm(hidden.float(), self.norm.shape, self.norm, eps=1e-6)
         keys = x @ self.a2.T
         if self.key_shift:
             keys = nn.functional.pad(keys, (0, 0, self.key_shift, 0))[:, : -self.key_shift]
         if self.a4 is not None:
             keys = keys + x @ self.a4.T
+        if self.a5 is not None and self.pooling is not None:
+            keys = keys + _chunk_means(x, x @ self.pooling, mask) @ self.a5.T
         gate = None if self.gate is None or self.gate_bias is None else x @ self.gate + self.gate_bias
         return TokenMaps(keys, x @ self.a3.T, gate)
+
+
+def _chunk_means(x: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
+    """Return for each token the mean of `x` `[N, T, D]` over its chunk, weighted by exp(`scores`) `[N, T]`.
+
+    A chunk is a run of tokens where `mask` `[N, T]` is not 0; for the other tokens it is 0.
+    """
+    counts = mask > 0
+    if not counts.any():
+        return torch.zeros_like(x)
+    begins = counts & ~nn.functional.pad(counts, (1, 0))[:, :-1]
+    number = begins.cumsum(1) * counts
+    chunks = torch.arange(1, int(number.max()) + 1, device=x.device)
+    is_in = (number[:, None] == chunks[:, None]).to(x.dtype)  # [N, chunks, T]
+    weights = is_in * (scores - scores.amax(1, keepdim=True).detach()).exp().unsqueeze(1)
+    means = weights / weights.sum(-1, keepdim=True).clamp_min(TINY) @ x
+    return is_in.mT @ means
 
 
 class Generator(nn.Module):
@@ -132,15 +153,15 @@ class Generator(nn.Module):
             mask: 1 where the token counts, 0 where it is only context, `[N, T]`.
         """
         weight = mask.float()
-        return {name: tokens.sum(weight) for name, tokens in self.tokens(hidden).items()}
+        return {name: tokens.sum(weight) for name, tokens in self.tokens(hidden, mask).items()}
 
-    def tokens(self, hidden: Mapping[int, Tensor]) -> dict[str, TokenMaps]:
-        """Return what each target makes of the tokens, float32; `hidden` as in `sums`."""
-        return {t.name: maps.tokens(hidden[t.layer]) for t, maps in self._pairs()}
+    def tokens(self, hidden: Mapping[int, Tensor], mask: Tensor) -> dict[str, TokenMaps]:
+        """Return what each target whose layer is in `hidden` makes of the tokens, float32; as in `sums`."""
+        return {t.name: maps.tokens(hidden[t.layer], mask) for t, maps in self._pairs() if t.layer in hidden}
 
     def queries(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return each target's queries, float32 `[..., R]`, from the inputs of its module, `[..., in]`."""
-        return {t.name: inputs[t.name].float() @ maps.a1.T for t, maps in self._pairs()}
+        return {t.name: inputs[t.name].float() @ maps.a1.T for t, maps in self._pairs() if t.name in inputs}
 
     @torch.no_grad()
     def fold(self, state: MemoryState, hidden: Mapping[int, Tensor], mask: Tensor) -> MemoryState:

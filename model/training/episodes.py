@@ -4,11 +4,11 @@ An episode has rows that are read into a state, and rows that are predicted unde
 
 * read rows again (reconstruction), dialogues that go on, also such as have nothing to do with the memory, and
   questions with the session still in view;
-* questions and their replies, also with the whole history before them instead of the adapter; facts told
-  again in other words than those read; replies to small talk.
+* questions and their replies, also with the whole history before them instead of the adapter; replies to
+  small talk.
 
-In a reply or a retelling the words of the value weigh most: the rest is a choice of wording. Rows are
-right-padded; padding comes after everything that counts, so no attention mask is needed.
+In a reply the first words it quotes weigh most. Rows are right-padded; padding comes after everything that
+counts, so no attention mask is needed.
 
 Shapes: G people, N rows, T tokens.
 """
@@ -27,54 +27,84 @@ from transformers import PreTrainedTokenizerFast
 from model.conversation import Exchange
 from model.training.corpus import Story
 from model.training.people import PHRASES, SMALL_TALK, People
+from model.training.quoting import REPLY, quotation, sentences
 from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered, token_id
 
 MAX_ROW_TOKENS = 144
 MAX_HISTORY_TOKENS = 400
 MAX_PROMPT_TOKENS = 48
-MAX_TARGET_TOKENS = 36
-# weights of what is not the value: of a reply, and of a retelling, which could have been worded in any way
-WORDING, RETOLD_WORDING = 0.3, 0.05
+MAX_TARGET_TOKENS = 56
+# weights in a reply: of what is not quoted, which could have been worded in any way; of the first tokens of a
+# quotation, which must be found by the question; of the others, which follow from them
+WORDING, SOUGHT, FOLLOWING = 0.3, 1.0, 0.15
+NUM_SOUGHT = 3
+BEGUN = 0.6  # share of the quotations of which only the first tokens are asked for: the rest is soon learnt
 # shares of the made-up people who change something they said, and who chat of something else: a memory must
 # not get in the way of what has nothing to do with it
 CHANGED, UNRELATED = 0.3, 0.4
+NUM_MENTIONS = 4  # questions about what was said in a dialogue
+MENTIONED = 0.15  # share of the questions of made-up people that only name a word of what was said
 BUCKETS = 6
 
 
 class Token(NamedTuple):
-    """One token of a row; `weight` is how much predicting it counts, or whether it is read."""
+    """One token of a row.
+
+    Attributes:
+        weight: how much predicting it counts, or whether it is read.
+        message: of a token read, the number in the batch of the message that it is in; of one quoted, that of
+            the message where it was said; 0 otherwise.
+        is_told: whether it stands where a value was told.
+    """
 
     id: int
     weight: float
-    is_value: bool = False
+    message: int = 0
+    is_told: bool = False
 
 
 Row = tuple[int, list[Token]]  # whose it is
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRow:
+    """A row that is read, once over: whose, as text, as tokens, and which token each character is in."""
+
+    person: int
+    text: str
+    tokens: list[Token]
+    token_at: list[int]
+
+    def message(self, quote: str) -> int:
+        """Return the number of the message where `quote` was said; 0 where it was not."""
+        for found in re.finditer(re.escape(quote), self.text):
+            within = self.token_at[found.start() : found.end()]
+            if len(within) == len(quote) and all(self.tokens[i].weight for i in within):
+                return self.tokens[within[0]].message
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cue:
-    """A prompt and what must follow it.
+    """A message and the reply to it.
 
     Attributes:
-        value: the part of `target` that only the memory can know; None where there is none.
-        weight: how much each token outside the value counts; one inside counts 1.
+        quote: the part of `reply` that only the memory can know; None where there is none.
     """
 
-    prompt: str
-    target: str
-    value: str | None
-    weight: float
+    message: str
+    reply: str
+    quote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One person's rows as text; `values` are those told in `reads`, as far as they are known."""
+    """One person's rows as text; `quotes` are the words that tell something in `reads`, as far as known."""
 
     reads: tuple[str, ...]
     continued: tuple[str, ...]
     cues: tuple[Cue, ...]
-    values: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +114,22 @@ class Rows:
     Attributes:
         ids: int64 `[N, T]`.
         weight: float32 `[N, T]`; how much predicting this token counts, or whether it is read.
-        is_value: bool `[N, T]`; whether the token is in a value that was told, or is asked for.
+        message: int64 `[N, T]`; number of the message that the token is in, or quotes; 0 for none.
+        is_told: bool `[N, T]`; whether the token stands where a value was told.
         person: int64 `[N]`; whose rows these are.
         is_real: float32 `[N, T]`; 0 at padding.
     """
 
     ids: Tensor
     weight: Tensor
-    is_value: Tensor
+    message: Tensor
+    is_told: Tensor
     person: Tensor
     is_real: Tensor
 
     def to(self, device: torch.device) -> "Rows":
         """Return the rows on `device`."""
-        parts = (self.ids, self.weight, self.is_value, self.person, self.is_real)
+        parts = (self.ids, self.weight, self.message, self.is_told, self.person, self.is_real)
         return Rows(*(t.to(device) for t in parts))
 
 
@@ -105,27 +137,32 @@ class Rows:
 class Batch:
     """Episodes of G people as tokens; rows of about one length stand together, to spare padding.
 
-    The made-up people come first: of them it is known which tokens are in a value.
+    The made-up people come first: of them it is known which tokens tell a value. Of more people there are
+    only messages and questions about them (`messages`, `asking`), for the lesson of finding.
     """
 
     reads: tuple[Rows, ...]
     predicted: tuple[Rows, ...]
     cues: tuple[Rows, ...]
     prompted: tuple[Rows, ...]
+    messages: tuple[Rows, ...]
+    asking: tuple[Rows, ...]
     num_people: int
     num_made_up: int
 
     @property
     def num_tokens(self) -> int:
         """How many tokens are in it, without padding."""
-        parts = (self.reads, self.predicted, self.cues, self.prompted)
+        parts = (self.reads, self.predicted, self.cues, self.prompted, self.messages, self.asking)
         return sum(int(rows.is_real.sum()) for part in parts for rows in part)
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
-        parts = (self.reads, self.predicted, self.cues, self.prompted)
-        reads, predicted, cues, prompted = (tuple(rows.to(device) for rows in part) for part in parts)
-        return Batch(reads, predicted, cues, prompted, self.num_people, self.num_made_up)
+        parts = (self.reads, self.predicted, self.cues, self.prompted, self.messages, self.asking)
+        reads, predicted, cues, prompted, messages, asking = (
+            tuple(rows.to(device) for rows in part) for part in parts
+        )
+        return Batch(reads, predicted, cues, prompted, messages, asking, self.num_people, self.num_made_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +173,10 @@ class Mixture:
         people: made-up people.
         stories, dialogues: episodes of natural text.
         num_facts: fewest and most facts of a made-up person.
-        num_questions, num_retellings: of a made-up person.
+        num_questions: of a made-up person.
         reconstructed: share of the read rows that are predicted again.
         prompted: share of the made-up people who are also asked with the history in the prompt.
+        seekers: made-up people of whom only messages have to be found.
     """
 
     people: int
@@ -146,9 +184,9 @@ class Mixture:
     dialogues: int
     num_facts: tuple[int, int]
     num_questions: int
-    num_retellings: int
     reconstructed: float
     prompted: float = 0.0
+    seekers: int = 0
 
 
 class Episodes:
@@ -174,21 +212,41 @@ class Episodes:
         episodes = [self._made_up(rng, mixture) for _ in range(mixture.people)]
         episodes += [self._story(rng) for _ in range(mixture.stories)]
         episodes += [self._dialogue(rng) for _ in range(mixture.dialogues)]
-        reads = [self._read_row(i, row, e.values) for i, e in enumerate(episodes) for row in e.reads]
-        predicted = [row for row in reads if rng.random() < mixture.reconstructed]
+        reads: list[ReadRow] = []
+        cues: list[Row] = []
+        for i, e in enumerate(episodes):
+            own = [self._read_row(i, row, len(reads) + j, e.quotes) for j, row in enumerate(e.reads)]
+            reads += own
+            for cue in e.cues:
+                row = self._cue_row(i, cue, own, is_begun=rng.random() < BEGUN)
+                cues += [row] if row else []
+        predicted = [(r.person, r.tokens) for r in reads if rng.random() < mixture.reconstructed]
         predicted += [self._continued_row(i, row) for i, e in enumerate(episodes) for row in e.continued]
-        cues = [self._cue_row(i, cue) for i, e in enumerate(episodes) for cue in e.cues]
         prompted = [
             self._prompted_row(i, e)
             for i, e in enumerate(episodes[: mixture.people])
             if rng.random() < mixture.prompted
         ]
-        reads = [self._passed_over(row) for row in reads]
+        messages: list[ReadRow] = []
+        asking: list[Row] = []
+        for i in range(mixture.seekers):
+            person = self.people.draw(
+                rng, rng.randint(*mixture.num_facts), mixture.num_questions, unknown=0.0
+            )
+            own = [
+                self._read_row(i, f"{USER}{exchange.user}{END}", len(reads) + len(messages) + j)
+                for j, exchange in enumerate(e for session in person.sessions for e in session)
+            ]
+            messages += own
+            rows = (self._cue_row(i, Cue(q.text, q.reply, q.quote), own, True) for q in person.questions)
+            asking += [row for row in rows if row]
         return Batch(
-            self._bucketed(reads),
+            self._bucketed([self._passed_over(row) for row in reads]),
             self._bucketed(predicted),
             self._bucketed(cues),
             self._bucketed(prompted),
+            self._bucketed([(r.person, r.tokens) for r in messages]),
+            self._bucketed(asking),
             len(episodes),
             mixture.people,
         )
@@ -197,15 +255,13 @@ class Episodes:
         # now and then somebody has said nothing: then nothing is known
         num_facts = 0 if rng.random() < 0.04 else rng.randint(*mixture.num_facts)
         num_changes = rng.randint(1, 2) if rng.random() < CHANGED else 0
-        person = self.people.draw(
-            rng, num_facts, mixture.num_questions, mixture.num_retellings, num_changes=num_changes
-        )
-        cues = [Cue(opened(q.text), f"{q.reply}{END}", q.value, WORDING) for q in person.questions]
-        cues += [Cue(USER, f"{r.text}{END}", r.value, RETOLD_WORDING) for r in person.retellings]
-        cues += [Cue(opened(e.user), f"{e.assistant}{END}", None, WORDING) for e in person.statements]
+        person = self.people.draw(rng, num_facts, mixture.num_questions, num_changes=num_changes)
+        cues = [Cue(q.text, q.reply, q.quote) for q in person.questions]
+        cues += [Cue(e.user, e.assistant) for e in person.statements]
         if rng.random() < 0.5:
-            said, reply = rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)
-            cues.append(Cue(opened(said), f"{reply}{END}", None, WORDING))
+            cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
+        said = [exchange.user for session in person.sessions for exchange in session]
+        cues += self._mentions(rng, said, int(mixture.num_questions * MENTIONED))
         reads = [row for session in person.sessions for row in self._split(session)]
         continued = []
         if reads and rng.random() < 0.2:
@@ -221,14 +277,15 @@ class Episodes:
             exchanges = rng.choice(self.dialogues)
             start = rng.randrange(max(1, len(exchanges) - 4))
             continued += self._split(exchanges[start : start + 5])[:1]
-        return Episode(tuple(reads), tuple(continued), tuple(cues), person.values)
+        return Episode(tuple(reads), tuple(continued), tuple(cues), person.quotes)
 
     def _story(self, rng: random.Random) -> Episode:
         story = rng.choice(self.stories)
         row = rendered([Exchange(story.passage, rng.choice(PHRASES["acknowledgement"]))])
-        return Episode(
-            (row,), (), tuple(Cue(opened(q), f"{a}{END}", a, WORDING) for q, a in story.questions[:4])
-        )
+        quotes = [(q, quotation([story.passage], q, a)) for q, a in story.questions]
+        cues = [Cue(q, REPLY.format(quote=quote), quote) for q, quote in quotes if quote]
+        cues += self._mentions(rng, sentences(story.passage), NUM_MENTIONS)
+        return Episode((row,), (), tuple(cues))
 
     def _dialogue(self, rng: random.Random) -> Episode:
         exchanges = rng.choice(self.dialogues)
@@ -237,8 +294,33 @@ class Episodes:
         reads = self._split(exchanges[start:middle])
         later = self._split(exchanges[middle : middle + 5])[:1]
         chats = [rng.choice(exchanges) for _ in range(2)]
-        cues = tuple(Cue(opened(e.user), f"{e.assistant}{END}", None, WORDING) for e in chats)
-        return Episode(tuple(reads[:4]), tuple(later), cues)
+        cues = [Cue(e.user, e.assistant) for e in chats]
+        cues += self._mentions(rng, [e.user for e in exchanges[start:middle]], NUM_MENTIONS)
+        return Episode(tuple(reads[:4]), tuple(later), tuple(cues))
+
+    def _mentions(self, rng: random.Random, messages: Sequence[str], number: int) -> list[Cue]:
+        """Return questions that name words which only one of the messages has, or none.
+
+        Words of what is looked for as the query for it (the inverse cloze task, Lee et al., arXiv 1906.00300)
+        teach to find in any text.
+        """
+        cues = []
+        of_each = [set(re.findall(r"[a-z]{4,}", m.lower())) for m in messages]
+        for _ in range(number if messages else 0):
+            i = rng.randrange(len(messages))
+            own = of_each[i].difference(*of_each[:i], *of_each[i + 1 :])
+            if rng.random() < 0.15:
+                words = re.findall(r"[a-z]{4,}", rng.choice(rng.choice(self.dialogues)).user.lower())
+                own = set(words).difference(*of_each)
+                reply, quote = rng.choice(PHRASES["unknown"]), None
+            else:
+                quote = quotation(messages[i : i + 1], "", rng.choice(sorted(own))) if own else None
+                reply = REPLY.format(quote=quote)
+                own = {word for word in own if quote and word in quote.lower()}
+            if own:
+                named = " ".join(rng.sample(sorted(own), min(len(own), rng.choice([1, 1, 2, 3]))))
+                cues.append(Cue(rng.choice(PHRASES["ask_about"]).format(words=named), reply, quote))
+        return cues
 
     def _split(self, exchanges: Sequence[Exchange]) -> list[str]:
         """Return the session as rows of whole exchanges, about as long as a row may be."""
@@ -259,58 +341,73 @@ class Episodes:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def _encoded(self, text: str, values: Sequence[str]) -> Iterator[tuple[int, bool]]:
-        """Yield the tokens of `text`, and whether each is in one of the values."""
-        spans = [
-            found.span()
-            for value in values
-            for found in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)
-        ]
+    def _encoded(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Yield the tokens of `text`, each with where it starts and ends in it."""
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            yield token, any(start < last and first < end for start, end in spans)
+            yield token, first, last
 
-    def _read_row(self, person: int, text: str, values: Sequence[str] = ()) -> Row:
-        tokens, is_person = [], False
-        for token, is_value in islice(self._encoded(text, values), MAX_ROW_TOKENS):
+    def _read_row(self, person: int, text: str, number: int, quotes: Sequence[str] = ()) -> ReadRow:
+        told = [found.span() for quote in quotes for found in re.finditer(re.escape(quote), text)]
+        tokens: list[Token] = []
+        token_at: list[int] = []
+        is_person, message = False, 0
+        for i, (token, first, last) in enumerate(islice(self._encoded(text), MAX_ROW_TOKENS)):
             if token == self.special[USER]:
                 is_person = True
             elif token == self.special[ASSISTANT]:
                 is_person = False
-            tokens.append(Token(token, float(is_person), is_value and is_person))
-        return person, tokens
+            is_told = is_person and any(start < last and first < end for start, end in told)
+            if token == self.special[USER]:
+                message = 1 + number * MAX_ROW_TOKENS + i
+            tokens.append(Token(token, float(is_person), message if is_person else 0, is_told))
+            token_at += [i] * (last - len(token_at))
+        return ReadRow(person, text, tokens, token_at)
 
-    def _passed_over(self, row: Row) -> Row:
+    def _passed_over(self, row: ReadRow) -> Row:
         """Return a read row as it is passed over: each message `passes` times, of which the last counts."""
-        person, tokens = row
         passed: list[Token] = []
-        for is_message, group in groupby(tokens, key=lambda token: token.weight > 0):
+        for is_message, group in groupby(row.tokens, key=lambda token: token.weight > 0):
             own = list(group)
             if is_message:
                 passed += [token._replace(weight=0.0) for token in own] * (self.passes - 1)
             passed += own
-        return person, passed
+        return row.person, passed
 
     def _continued_row(self, person: int, text: str) -> Row:
-        _, tokens = self._read_row(person, text)
-        return person, [token._replace(weight=0.5 if token.weight else 1.0) for token in tokens]
+        tokens = self._read_row(person, text, 0).tokens
+        return person, [Token(token.id, 0.5 if token.weight else 1.0) for token in tokens]
 
-    def _cue_row(self, person: int, cue: Cue) -> Row:
-        asked = [Token(token, 0.0) for token in self._ids(cue.prompt)[-MAX_PROMPT_TOKENS:]]
-        target = self._encoded(cue.target, [cue.value] if cue.value else [])
-        return person, asked + [
-            Token(token, 1.0 if is_value else cue.weight, is_value)
-            for token, is_value in islice(target, MAX_TARGET_TOKENS)
-        ]
+    def _cue_row(self, person: int, cue: Cue, reads: Sequence[ReadRow], is_begun: bool = False) -> Row | None:
+        """Return the message and its reply as a row; None where what is quoted was cut off in `reads`."""
+        row = [Token(token, 0.0) for token in self._ids(opened(cue.message))[-MAX_PROMPT_TOKENS:]]
+        message, start, end = 0, 0, 0
+        if cue.quote is not None:
+            message = next((number for read in reads if (number := read.message(cue.quote))), 0)
+            if not message:
+                return None
+            start = cue.reply.index(cue.quote)
+            end = start + len(cue.quote)
+        num_quoted = 0
+        for token, first, last in islice(self._encoded(f"{cue.reply}{END}"), MAX_TARGET_TOKENS):
+            if not (first < end and start < last):
+                row.append(Token(token, WORDING))
+                continue
+            if is_begun and num_quoted == NUM_SOUGHT + 1:
+                break
+            row.append(Token(token, SOUGHT if num_quoted < NUM_SOUGHT else FOLLOWING, message))
+            num_quoted += 1
+        return person, row
 
     def _prompted_row(self, person: int, episode: Episode) -> Row:
         """Return the whole history and then questions about it, each value asked for once."""
         tokens = [Token(token, 0.0) for token in self._ids("".join(episode.reads))[-MAX_HISTORY_TOKENS:]]
         asked: set[str | None] = set()
         for cue in episode.cues:
-            if cue.prompt != USER and (cue.value is None or cue.value not in asked):
-                asked.add(cue.value)
-                tokens += self._cue_row(person, cue)[1]
+            if cue.quote is None or cue.quote not in asked:
+                asked.add(cue.quote)
+                row = self._cue_row(person, Cue(cue.message, cue.reply), ())
+                tokens += row[1] if row else []
         return person, tokens
 
     def _bucketed(self, rows: Sequence[Row]) -> tuple[Rows, ...]:
@@ -322,11 +419,13 @@ class Episodes:
         shape = len(rows), max(len(tokens) for _, tokens in rows)
         ids = torch.full(shape, self.special[PAD])
         weight, is_real = torch.zeros(shape), torch.zeros(shape)
-        is_value = torch.zeros(shape, dtype=torch.bool)
+        message = torch.zeros(shape, dtype=torch.int64)
+        is_told = torch.zeros(shape, dtype=torch.bool)
         for i, (_, tokens) in enumerate(rows):
             length = len(tokens)
             ids[i, :length] = torch.tensor([token.id for token in tokens])
             weight[i, :length] = torch.tensor([token.weight for token in tokens])
-            is_value[i, :length] = torch.tensor([token.is_value for token in tokens])
+            message[i, :length] = torch.tensor([token.message for token in tokens])
+            is_told[i, :length] = torch.tensor([token.is_told for token in tokens])
             is_real[i, :length] = 1.0
-        return Rows(ids, weight, is_value, torch.tensor([person for person, _ in rows]), is_real)
+        return Rows(ids, weight, message, is_told, torch.tensor([person for person, _ in rows]), is_real)

@@ -33,7 +33,6 @@ class Kind:
     say: tuple[str, ...]
     ask: tuple[str, ...]
     prompt: tuple[str, ...]
-    reply: tuple[str, ...]
     slots: dict[str, list[str] | str] = field(default_factory=dict)
 
 
@@ -82,7 +81,7 @@ class Scene:
         def new(texts: Iterable[str]) -> tuple[str, ...]:
             return tuple(words.sub(lambda found: others[found[0].lower()], text) for text in texts)
 
-        kinds = tuple(replace(kind, ask=new(kind.ask), reply=new(kind.reply)) for kind in self.kinds)
+        kinds = tuple(replace(kind, ask=new(kind.ask)) for kind in self.kinds)
         talk = tuple((said, reply) for said, reply in map(new, self.talk))
         return Scene(kinds, talk, new(self.unknown))
 
@@ -106,7 +105,7 @@ def load_kinds(folder: Path = KINDS) -> list[Kind]:
     kinds = []
     for file in sorted(folder.glob("*.toml")):
         for entry in tomllib.loads(file.read_text(encoding="utf-8"))["kind"]:
-            texts: dict[str, Any] = {key: tuple(entry[key]) for key in ("say", "ask", "prompt", "reply")}
+            texts: dict[str, Any] = {key: tuple(entry[key]) for key in ("say", "ask", "prompt")}
             kinds.append(Kind(entry["name"], entry["value"], slots=entry.get("slots", {}), **texts))
     return kinds
 
@@ -118,9 +117,8 @@ def load_scenes(folder: Path = SCENES) -> list[Scene]:
         for entry in tomllib.loads(file.read_text(encoding="utf-8"))["scene"]:
             kinds = []
             for name, value in entry["values"].items():
-                reply = entry["reply"][name].replace(f"{{{name}}}", "{v}").replace(f"{{a_{name}}}", "{a_v}")
                 filler = value if isinstance(value, str) else tuple(value)
-                kinds.append(Kind(name, filler, (), tuple(entry["ask"][name]), (), (reply,)))
+                kinds.append(Kind(name, filler, (), tuple(entry["ask"][name]), ()))
             talk = tuple((said, reply) for said, reply in entry["talk"])
             scenes.append(Scene(tuple(kinds), talk, tuple(entry["unknown"])))
     return scenes

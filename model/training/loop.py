@@ -2,13 +2,14 @@
 
     loss = answering questions under the adapter  +  reconstruction under the adapter
            + 0.5 x answering with the history in the prompt instead  +  0.3 x language
-           + 0.25 x retrieval  +  0.25 x salience
+           + 0.25 x retrieval  +  finding  +  0.25 x salience
 
 Reconstruction (predicting what was read again, under the adapter made from it; the paper's own pretraining)
-is what makes recall appear at all: every token is a lesson. Retrieval (`model.training.retrieval`) teaches
-keys and queries directly, salience (`model.training.salience`) the gates. Answering from the prompt makes the
-same model a fair opponent of its memory. The steps are deterministic in the seed and the number of processes,
-and can be resumed.
+is what makes recall appear at all: every token is a lesson. A question about memory is answered by quoting
+(`model.training.quoting`). Retrieval (`model.training.retrieval`) teaches keys and queries directly, finding
+(`model.training.pooling`) those of whole messages, salience (`model.training.salience`) the gates. Answering
+from the prompt makes the same model a fair opponent of its memory. The steps are deterministic in the seed
+and the number of processes, and can be resumed.
 
 On several CPU cores or GPUs it runs as that many processes under `torchrun`; each draws people of its
 own, and their gradients are averaged. Beside a GPU, further processes draw the next batches meanwhile.
@@ -22,12 +23,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
@@ -46,13 +47,22 @@ from model.training.facts import load_kinds, load_scenes
 from model.training.growing import grow
 from model.training.muon import Muon
 from model.training.people import People
+from model.training.pooling import POOLING, finding_loss, start_pooling
 from model.training.retrieval import Places, caught_inputs
 from model.training.salience import salience_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
 
 MOST_WORKERS = 12  # processes that draw batches beside a GPU
-WEIGHTS = {"answer": 1.0, "again": 1.0, "prompted": 0.5, "language": 0.3, "retrieval": 0.25, "salience": 0.25}
+WEIGHTS = {
+    "answer": 1.0,
+    "again": 1.0,
+    "prompted": 0.5,
+    "language": 0.3,
+    "retrieval": 0.25,
+    "finding": 1.0,
+    "salience": 0.25,
+}
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +76,11 @@ class TrainingConfig:
         hidden_size, layers, heads, intermediate_size, vocabulary: of the language model.
         state_size, passes: R of the generator, and how often it passes over what it reads.
         people, stories, dialogues: episodes in a step, in each process.
-        num_questions, num_retellings: of a made-up person.
+        num_questions: of a made-up person.
         first_facts, most_facts: the most facts of a made-up person, at the start and at the end.
         reconstructed: share of the read rows that are predicted again.
         prompted: share of the made-up people who are also asked with the history in the prompt.
+        seekers: made-up people in a step, in each process, whose questions only have to find their messages.
         learning_rate, matrix_learning_rate: peaks, of AdamW for embeddings and vectors and of Muon for the
             matrices; warmup_steps rise to them, the last decay_share of the steps fall from them.
         checkpoint_steps: steps between checkpoints.
@@ -78,7 +89,7 @@ class TrainingConfig:
 
     steps: PositiveInt = 2600
     hidden_size: PositiveInt = 256
-    layers: PositiveInt = 6
+    layers: Annotated[int, Field(gt=POOLING)] = 7
     heads: PositiveInt = 4
     intermediate_size: PositiveInt = 704
     vocabulary: PositiveInt = 4096
@@ -88,11 +99,11 @@ class TrainingConfig:
     stories: int = 1
     dialogues: int = 2
     num_questions: int = 14
-    num_retellings: int = 2
     first_facts: int = 5
     most_facts: int = 14
     reconstructed: float = 0.12
     prompted: float = 0.2
+    seekers: int = 30
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 4e-3
     warmup_steps: PositiveInt = 100
@@ -111,9 +122,9 @@ class TrainingConfig:
             self.dialogues,
             (1, most),
             self.num_questions,
-            self.num_retellings,
             self.reconstructed,
             self.prompted,
+            self.seekers,
         )
 
     def rate(self, step: int) -> float:
@@ -162,13 +173,22 @@ def build_models(
     )
     # all but the first read what the last layer reads, which knows most of what was said
     targets = tuple(
-        replace(t, layer=config.layers - 1 if t.layer else 0) for t in attention_output_targets(network)
+        replace(t, layer=t.layer if t.layer in (0, POOLING) else config.layers - 1)
+        for t in attention_output_targets(network)
     )
-    return network, Generator(
+    generator = Generator(
         GeneratorConfig(
-            targets, config.state_size, config.state_size, own_key=True, gate=True, passes=config.passes
+            targets,
+            config.state_size,
+            config.state_size,
+            own_key=True,
+            chunk_key=True,
+            gate=True,
+            passes=config.passes,
         )
     )
+    start_pooling(network, generator)
+    return network, generator
 
 
 def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dict[str, Tensor]:
@@ -177,14 +197,15 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
     size = generator.config.state_size
     empty = torch.zeros(batch.num_people, size, size, device=network.device)
     sums = {t.name: empty for t in generator.config.targets}
+    pooling = generator.config.targets[POOLING].name
     language, salience, places = [], [], Places()
     for rows in batch.reads:
         output = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
         hidden = dict(enumerate(output.hidden_states[:-1]))
-        tokens = generator.tokens(hidden)
+        tokens = generator.tokens(hidden, rows.weight)
         sums = {n: s.index_add(0, rows.person, tokens[n].sum(rows.weight)) for n, s in sums.items()}
         places.add_keys(tokens, rows)
-        salience.append(salience_loss(tokens, rows, batch.num_made_up))
+        salience.append(salience_loss(tokens, rows, batch.num_made_up, beginnings=pooling))
         # the second time a message stands there is nothing to learn from it
         once = rows.is_real - rows.weight if generator.config.passes == 2 else rows.is_real
         language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, once))
@@ -197,6 +218,7 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
     parts = {
         "answer": answers,
         "retrieval": [places.loss()],
+        "finding": [finding_loss(network, generator, batch)] if batch.asking else [],
         "salience": salience,
         "prompted": [_plain_loss(network, rows) for rows in batch.prompted],
         "again": [_adapted_loss(network, adapter, rows) for rows in batch.predicted],

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from model.conversation import Exchange
 from model.training.facts import Fact, Kind, Scene, Told, scene_links
+from model.training.quoting import REPLY, quotation
 from model.training.values import Values
 
 SCENE_SHARE = 0.6  # of what a person tells
@@ -29,19 +30,17 @@ SMALL_TALK: list[tuple[str, str]] = [(said, reply) for said, reply in PHRASES["s
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something the person says in a later session, and the reply to learn; no value: it was never said."""
+    """Something the person says in a later session, and the reply to learn.
+
+    Attributes:
+        value, quote: what is asked for, and the words that told it, which the reply quotes; None where it
+            was never said.
+    """
 
     text: str
     reply: str
     value: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Retelling:
-    """A fact said a second time, in other words than in the sessions."""
-
-    text: str
-    value: str
+    quote: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +51,16 @@ class MadeUpPerson:
         sessions: to be read.
         values: all that are told in them.
         changed: those that took the place of another.
+        quotes: the words that tell the values.
         questions: asked afterwards.
-        retellings: facts told again in other words.
         statements: what is said afterwards and is no question, each with its reply.
     """
 
     sessions: tuple[tuple[Exchange, ...], ...]
     values: tuple[str, ...]
     changed: tuple[str, ...]
+    quotes: tuple[str, ...]
     questions: tuple[Question, ...]
-    retellings: tuple[Retelling, ...]
     statements: tuple[Exchange, ...]
 
 
@@ -135,7 +134,6 @@ class People:
         rng: random.Random,
         num_facts: int,
         num_questions: int,
-        num_retellings: int = 0,
         unknown: float = 0.15,
         num_sessions: int | None = None,
         num_changes: int = 0,
@@ -160,16 +158,6 @@ class People:
         values = [fact.value for fact in facts]
         changes = self._changes(rng, style, facts, num_changes) if num_changes else {}
         facts = [changes.get(fact.relation, fact) for fact in facts]
-        questions = []
-        for _ in range(num_questions):
-            if not facts or rng.random() < unknown:
-                questions.append(self._unknown(rng, style, told, facts))
-            else:
-                questions.append(self._known(rng, style, rng.choice(facts)))
-        retold = [fact for fact in facts if fact.kind.say]
-        retellings = [
-            self._retelling(rng, style, rng.choice(retold)) for _ in range(num_retellings if retold else 0)
-        ]
         if num_sessions is None:
             sessions = self._sessions(rng, style, told)
         else:
@@ -181,10 +169,17 @@ class People:
             together = rng.random() < 0.5
             sessions = (*sessions[:-1], sessions[-1] + said) if together else (*sessions, said)
         changed = tuple(fact.value for fact in changes.values())
-        statements = tuple(self._statement(rng, style, facts) for _ in range(NUM_STATEMENTS))
-        return MadeUpPerson(
-            sessions, (*values, *changed), changed, tuple(questions), tuple(retellings), statements
+        messages = [exchange.user for session in sessions for exchange in session]
+        questions = tuple(
+            self._unknown(rng, style, told, facts)
+            if not facts or rng.random() < unknown
+            else self._known(rng, style, rng.choice(facts), messages)
+            for _ in range(num_questions)
         )
+        values = [*values, *changed]
+        quotes = tuple(quote for value in values if (quote := quotation(messages, "", value)))
+        statements = tuple(self._statement(rng, style, facts) for _ in range(NUM_STATEMENTS))
+        return MadeUpPerson(sessions, tuple(values), changed, quotes, questions, statements)
 
     def _changes(
         self, rng: random.Random, style: Style, facts: Sequence[Fact], number: int
@@ -242,13 +237,11 @@ class People:
         others = {link: self.values.something(rng) for link in links if rng.random() < 0.7}
         return scene.with_words(others) if others else scene
 
-    def _known(self, rng: random.Random, style: Style, fact: Fact) -> Question:
-        reply = fact.words(rng.choice(fact.kind.reply if rng.random() < 0.5 else PHRASES["plain_reply"]))
-        return Question(style.typed(rng, fact.words(rng.choice(fact.kind.ask))), reply, fact.value)
-
-    def _retelling(self, rng: random.Random, style: Style, fact: Fact) -> Retelling:
-        text = style.typed(rng, fact.words(rng.choice(fact.kind.say)), keep=[fact.value])
-        return Retelling(text, fact.value)
+    def _known(self, rng: random.Random, style: Style, fact: Fact, messages: Sequence[str]) -> Question:
+        text = fact.words(rng.choice(fact.kind.ask))
+        # None where a slip of the value's own fell between the words: then the value is all there is to say
+        quote = quotation(messages, text, fact.value) or fact.value
+        return Question(style.typed(rng, text), REPLY.format(quote=quote), fact.value, quote)
 
     def _unknown(
         self, rng: random.Random, style: Style, told: Sequence[Told], facts: Sequence[Fact]
@@ -265,7 +258,7 @@ class People:
                 if other.relation not in known:
                     break
             text = other.words(rng.choice(other.kind.ask))
-        return Question(style.typed(rng, text), rng.choice(PHRASES["unknown"]), None)
+        return Question(style.typed(rng, text), rng.choice(PHRASES["unknown"]), None, None)
 
     def _sessions(
         self, rng: random.Random, style: Style, told: Sequence[Told]

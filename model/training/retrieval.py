@@ -1,10 +1,10 @@
 """A lesson for keys and queries alone: of all tokens read in a batch, find those that a question is about.
 
 The loss of answering teaches that too, but only among the few facts of one person, and through everything
-that comes after the recall. Here every first word of a value in a reply picks its own place among the tokens
-of all people (InfoNCE, van den Oord et al., arXiv 1807.03748, with the other people of the batch as
-negatives, as dense retrieval trains, Karpukhin et al., arXiv 2004.04906), at each target by itself, so that
-the lower targets learn it as well.
+that comes after the recall. Here the first word of every quotation in a reply picks the message where it was
+said, whichever of its tokens, among the tokens of all people (InfoNCE, van den Oord et al., arXiv 1807.03748,
+with the other people of the batch as negatives, as dense retrieval trains, Karpukhin et al., arXiv
+2004.04906), at each target by itself, so that the lower targets learn it as well.
 
 A key and a query are compared as the normalised state compares them: it evens out the strength of all
 directions, so both are first multiplied by the fourth root of the inverse of the keys' second moment.
@@ -12,7 +12,7 @@ directions, so both are first multiplied by the fourth root of the inverse of th
 Shapes: K keys, Q queries, R state size, N rows, T tokens.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -27,7 +27,7 @@ RIDGE = 1e-5  # of the trace of the second moment
 
 
 @contextmanager
-def caught_inputs(network: nn.Module, names: Mapping[str, object]) -> Iterator[dict[str, Tensor]]:
+def caught_inputs(network: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
     """Within the block, a mapping that holds the last input of each of the modules, by name."""
     caught: dict[str, Tensor] = {}
 
@@ -82,12 +82,11 @@ def _evening_out(keys: Tensor) -> Tensor:
 
 
 class Places:
-    """The keys of all that a batch read, and the queries of the first words of values in its replies."""
+    """The keys of all that a batch read, and the queries of the first words of quotations in its replies."""
 
     def __init__(self) -> None:
         self._keys: list[dict[str, Tensor]] = []
         self._queries: list[dict[str, Tensor]] = []
-        # whose it is, and the token
         self._read: list[Tensor] = []
         self._sought: list[Tensor] = []
 
@@ -95,16 +94,16 @@ class Places:
         """Add the tokens of `rows` that are read, with their keys."""
         counts = rows.weight > 0
         self._keys.append({name: of_target.keys[counts] for name, of_target in tokens.items()})
-        self._read.append(_marked(rows)[counts])
+        self._read.append(rows.message[counts])
 
     def add_queries(self, generator: Generator, inputs: Mapping[str, Tensor], rows: Rows) -> None:
-        """Add the first words of values in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
-        is_first = rows.is_value.clone()
-        is_first[:, 1:] &= ~rows.is_value[:, :-1]
+        """Add the first words of quotations in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
+        is_first = rows.message > 0
+        is_first[:, 1:] &= rows.message[:, :-1] == 0
         is_first[:, 0] = False
         asking = is_first.roll(-1, dims=1)
         self._queries.append(generator.queries({name: x[asking] for name, x in inputs.items()}))
-        self._sought.append(_marked(rows)[is_first])
+        self._sought.append(rows.message[is_first])
 
     def loss(self) -> tuple[Tensor, Tensor]:
         """Return the sum of the retrieval losses, and the number of queries that had a key."""
@@ -115,9 +114,4 @@ class Places:
     def is_meant(self) -> Tensor:
         """Return which of the tokens read, K, are what the queries, Q, are for, bool `[Q, K]`."""
         read, sought = torch.cat(self._read), torch.cat(self._sought)
-        return (sought[:, None] == read[None]).all(-1)
-
-
-def _marked(rows: Rows) -> Tensor:
-    """Return whose each token is, and the token, int64 `[N, T, 2]`."""
-    return torch.stack([rows.person[:, None].expand_as(rows.ids), rows.ids], dim=-1)
+        return sought[:, None] == read[None]

@@ -476,7 +476,13 @@ def test_what_a_training_is_like_can_be_said(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [("layer=6", "layer;"), ("layers=six", "'six'"), ("layers", "''"), ("passes=3", "passes=3")],
+    [
+        ("layer=6", "layer;"),
+        ("layers=six", "'six'"),
+        ("layers", "''"),
+        ("layers=2", "layers=2"),
+        ("passes=3", "passes=3"),
+    ],
 )
 def test_what_a_training_cannot_be_is_told(change: str, named: str, capsys: Out) -> None:
     assert main(["train", "embedded", "--corpus", "data", "--out", "out", "--set", change]) == 2

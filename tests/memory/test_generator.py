@@ -37,6 +37,15 @@ def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int)
         key, value, weight = maps.a2.double() @ before, maps.a3.double() @ rows[t], 1.0
         if maps.a4 is not None:
             key = key + maps.a4.double() @ rows[t]
+        if maps.a5 is not None and maps.pooling is not None:
+            first = last = t
+            while first > 0 and mask[first - 1]:
+                first -= 1
+            while last + 1 < len(mask) and mask[last + 1]:
+                last += 1
+            shares = [math.exp((maps.pooling.double() @ row).item()) for row in rows[first : last + 1]]
+            mean = sum(share * row for share, row in zip(shares, rows[first : last + 1], strict=True))
+            key = key + maps.a5.double() @ (mean / sum(shares))
         if maps.gate is not None and maps.gate_bias is not None:
             weight = 1 / (1 + math.exp(-(maps.gate.double() @ rows[t] + maps.gate_bias.double()).item()))
         total += weight * torch.outer(key, value)
@@ -44,7 +53,14 @@ def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int)
 
 
 @pytest.mark.parametrize(
-    "options", [{"key_shift": 0}, {"key_shift": 1}, {"key_shift": 1, "own_key": True, "gate": True}]
+    "options",
+    [
+        {"key_shift": 0},
+        {"key_shift": 1},
+        {"key_shift": 1, "own_key": True, "gate": True},
+        {"key_shift": 0, "chunk_key": True},
+        {"key_shift": 1, "own_key": True, "chunk_key": True, "gate": True},
+    ],
 )
 @pytest.mark.parametrize(("num_context", "num_tokens"), [(0, 1), (0, 7), (3, 63), (7, 7)])
 def test_fold_is_the_sum_over_the_tokens_that_count(
@@ -52,7 +68,7 @@ def test_fold_is_the_sum_over_the_tokens_that_count(
 ) -> None:
     generator, hidden = some_generator(**options), some_hidden(num_tokens)
     for name, parameter in generator.named_parameters():
-        if "gate" in name or "a4" in name:  # which begin without effect
+        if any(part in name for part in ("gate", "a4", "a5", "pooling")):  # which begin without effect
             torch.nn.init.normal_(parameter)
     mask = [t >= num_context and t % 3 != 1 for t in range(num_tokens)]
     state = generator.fold(generator.empty_state(), hidden, torch.tensor(mask))
@@ -63,8 +79,8 @@ def test_fold_is_the_sum_over_the_tokens_that_count(
         torch.testing.assert_close(state.sums[target.name], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_an_own_key_and_a_gate_begin_as_if_they_were_not_there() -> None:
-    plain, more = some_generator(), some_generator(own_key=True, gate=True)
+def test_own_and_chunk_keys_and_a_gate_begin_as_if_they_were_not_there() -> None:
+    plain, more = some_generator(), some_generator(own_key=True, chunk_key=True, gate=True)
     hidden, mask = some_hidden(20), torch.ones(20, dtype=torch.bool)
     for target in TARGETS:
         sums = [g.fold(g.empty_state(), hidden, mask).sums[target.name] for g in (plain, more)]

@@ -20,14 +20,16 @@ from model.base import BaseModel
 from model.conversation import Exchange, chunks, turn_tokens
 from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
-from model.training.episodes import Batch, Cue, Episode, Mixture
+from model.training.episodes import NUM_SOUGHT, SOUGHT, Batch, Cue, Episode, Episodes, Mixture, Row
 from model.training.facts import Kind, Scene, load_kinds, load_scenes
 from model.training.loop import Training, TrainingConfig, build_models, losses
 from model.training.muon import Muon
 from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, Style
-from model.training.retrieval import SHARPNESS, Places, retrieval_loss
+from model.training.pooling import POOLING, finding_loss
+from model.training.quoting import MOST_QUOTED, quotation
+from model.training.retrieval import SHARPNESS, Places, caught_inputs, retrieval_loss
 from model.training.salience import MISSED, salience_loss
-from model.training.tokenizer import opened, rendered
+from model.training.tokenizer import rendered
 from model.training.values import SOURCES, Values
 
 KINDS = load_kinds()
@@ -65,8 +67,8 @@ def people(corpus: Path) -> People:
 
 
 SMALL = TrainingConfig(
-    steps=4, hidden_size=64, layers=2, heads=2, intermediate_size=128, vocabulary=600, state_size=16,
-    people=3, stories=1, dialogues=1, num_questions=2, num_retellings=1, warmup_steps=2,
+    steps=4, hidden_size=64, layers=4, heads=2, intermediate_size=128, vocabulary=600, state_size=16,
+    people=3, stories=1, dialogues=1, num_questions=2, seekers=2, warmup_steps=2,
     tokenizer_people=100, checkpoint_steps=2,
 )  # fmt: skip
 
@@ -74,11 +76,11 @@ SMALL = TrainingConfig(
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_kind_says_its_value_and_tells_its_slots_apart(kind: Kind) -> None:
     slots = set(kind.slots)
-    for text in (*kind.say, *kind.reply):
+    for text in kind.say:
         assert len(re.findall(r"\{(?:v|a_v)\}", text)) == 1, text
     for text in (*kind.ask, *kind.prompt):
         assert not re.search(r"\{(?:v|a_v)\}", text), text
-    for text in (*kind.say, *kind.ask, *kind.prompt, *kind.reply):
+    for text in (*kind.say, *kind.ask, *kind.prompt):
         assert set(re.findall(r"\{(\w+)\}", text)) <= slots | {"v", "a_v"}, text
     assert len(kind.say) >= 10
     assert len(kind.ask) >= 8
@@ -101,7 +103,6 @@ def test_a_scene_says_each_of_its_values_once_and_never_asks_with_one() -> None:
         assert not any("{" in text for text in questions + [reply for _, reply in scene.talk]), scene.talk
         for kind in scene.kinds:
             assert len(kind.ask) >= 3, kind.ask
-            assert all(len(re.findall(r"\{(?:v|a_v)\}", text)) == 1 for text in kind.reply), kind.reply
 
 
 def test_what_is_asked_about_was_said_and_what_is_unknown_was_not(people: People) -> None:
@@ -110,9 +111,38 @@ def test_what_is_asked_about_was_said_and_what_is_unknown_was_not(people: People
         said = " ".join(e.user for session in person.sessions for e in session).lower()
         for question in person.questions:
             assert (question.value is None) == (question.reply in PHRASES["unknown"])
-            assert question.value is None or (
-                question.value in question.reply and question.value.lower() in said
-            )
+            assert (question.value is None) == (question.quote is None)
+            if question.value is not None and question.quote is not None:
+                assert question.quote.lower() in said
+                assert question.value.lower() in question.quote.lower()
+                assert question.reply == f"You said: {question.quote}"
+
+
+@pytest.mark.parametrize(
+    ("messages", "question", "value", "quote"),
+    [
+        (["hello", "My dog is Rex!"], "What is my dog called?", "rex", "My dog is Rex!"),
+        (["a trex came", "i saw Rex"], "who?", "Rex", "i saw Rex"),
+        (["Rex barks.", "my dog, Rex"], "my dog's name?", "Rex", "my dog, Rex"),
+        (["My dog died."], "my dog?", "Rex", None),
+        ([], "my dog?", "Rex", None),
+        ([f"{'So it goes. ' * 9}Rex is my dog. Bye."], "my dog?", "Rex", "Rex is my dog."),
+    ],
+)
+def test_a_quotation_is_the_message_that_tells_the_value(
+    messages: list[str], question: str, value: str, quote: str | None
+) -> None:
+    """In whole words, that which shares most with the question; of a long one the sentence."""
+    assert quotation(messages, question, value) == quote
+
+
+def test_of_an_endless_sentence_whole_words_around_the_value_are_quoted() -> None:
+    message = f"{'left ' * 40}Rex{' right' * 40}"
+    quote = quotation([message], "who?", "Rex")
+    assert quote is not None
+    assert "Rex" in quote
+    assert set(quote.split()) == {"left", "Rex", "right"}
+    assert len(quote) <= MOST_QUOTED
 
 
 def test_the_same_seed_makes_the_same_person(people: People) -> None:
@@ -126,7 +156,7 @@ def test_a_person_comes_in_as_many_sessions_as_asked_for(people: People) -> None
     assert all(person.sessions)
     said = " ".join(e.user for session in person.sessions for e in session).lower()
     assert all(q.value is None or q.value.lower() in said for q in person.questions)
-    assert person.questions == people.draw(random.Random(3), 6, 4).questions
+    assert person.values == people.draw(random.Random(3), 6, 4).values
 
 
 def test_what_was_changed_is_said_last_and_asked_for_as_it_is_now(people: People) -> None:
@@ -151,12 +181,11 @@ def test_a_statement_is_taken_in_and_not_declined(people: People) -> None:
 
 
 def test_the_links_of_a_scene_are_replaced_in_what_is_said_and_asked_alike() -> None:
-    dog = Kind("dog", "pet", (), ("what is my poodle called?", "the {poodle}?"), (), ("Your poodle is {v}.",))
+    dog = Kind("dog", "pet", (), ("what is my poodle called?", "the {poodle}?"), ())
     scene = Scene((dog,), (("My Poodle is {dog}.", "A poodle!"),), ("how old is the poodle", "my poodles?"))
     other = scene.with_words({"poodle": "red lamp"})
     assert other.talk == (("My red lamp is {dog}.", "A red lamp!"),)
     assert other.kinds[0].ask == ("what is my red lamp called?", "the {poodle}?")
-    assert other.kinds[0].reply == ("Your red lamp is {v}.",)
     assert other.unknown == ("how old is the red lamp", "my poodles?")
 
 
@@ -190,7 +219,7 @@ def test_a_row_is_read_in_training_as_the_chat_reads_it(corpus: Path, tmp_path: 
         Exchange("He is Biscuit", "Good for him."),
         Exchange("and I swim", ""),
     ]
-    row = training.episodes._passed_over(training.episodes._read_row(0, rendered(session)))[1]
+    row = training.episodes._passed_over(training.episodes._read_row(0, rendered(session), 0))[1]
     training.export(tmp_path / "model")
     lm = BaseModel.load(tmp_path / "model", quantize="none", device="cpu")
     config = Generator.from_pretrained(tmp_path / "model" / "generator").config
@@ -206,7 +235,7 @@ def test_a_row_is_read_in_training_as_the_chat_reads_it(corpus: Path, tmp_path: 
 
 def test_a_batch_is_decided_by_seed_and_step(corpus: Path, tmp_path: Path) -> None:
     episodes = Training(SMALL, corpus, tmp_path).episodes
-    mixture = Mixture(4, 1, 1, (1, 6), 3, 2, reconstructed=0.5)
+    mixture = Mixture(4, 1, 1, (1, 6), 3, reconstructed=0.5, seekers=2)
     first, second = (episodes.batch(random.Random("1/7"), mixture) for _ in range(2))
     assert all(torch.equal(a.ids, b.ids) for a, b in zip(first.cues, second.cues, strict=True))
     assert sum(len(rows.ids) for rows in first.cues) >= 4 * 3
@@ -258,15 +287,18 @@ def test_the_loss_of_a_batch_is_that_of_each_person_alone(corpus: Path, tmp_path
     ]
     alone = []
     for said, asked in texts:
-        rows = [episodes._read_row(0, rendered([Exchange(said, "Nice.")]))]
-        question = [episodes._cue_row(0, Cue(opened(asked), "It is.<|end|>", None, 1.0))]
+        rows = [_once(episodes, 0, said)]
+        question = [episodes._cue_row(0, Cue(asked, "It is."), ())]
         alone.append(_answer_loss(training, [rows], [question], 1))
-    reads = [episodes._read_row(i, rendered([Exchange(s, "Nice.")])) for i, (s, _) in enumerate(texts)]
-    asks = [
-        episodes._cue_row(i, Cue(opened(q), "It is.<|end|>", None, 1.0)) for i, (_, q) in enumerate(texts)
-    ]
+    reads = [_once(episodes, i, s) for i, (s, _) in enumerate(texts)]
+    asks = [episodes._cue_row(i, Cue(q, "It is."), ()) for i, (_, q) in enumerate(texts)]
     together = _answer_loss(training, [reads], [asks], 3)
     assert together == pytest.approx(sum(alone) / 3, rel=1e-4)
+
+
+def _once(episodes: Episodes, person: int, said: str) -> Row:
+    row = episodes._read_row(person, rendered([Exchange(said, "Nice.")]), 0)
+    return row.person, row.tokens
 
 
 def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num_people: int) -> float:
@@ -275,6 +307,8 @@ def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num
         tuple(padded(r) for r in reads),
         tuple(padded(r) for r in reads),
         tuple(padded(q) for q in questions),
+        (),
+        (),
         (),
         num_people,
         num_people,
@@ -307,70 +341,129 @@ def test_the_question_finds_its_place_among_what_everybody_said() -> None:
     assert loss.item() == pytest.approx(total, rel=0.01)
 
 
-def test_what_is_sought_is_the_first_word_of_a_value_one_token_earlier(corpus: Path, tmp_path: Path) -> None:
-    """Each question is matched with the places where its own person said the word, and with no other."""
+def test_a_quotation_is_sought_in_its_message_one_token_earlier(corpus: Path, tmp_path: Path) -> None:
+    """In its own person's, where it was said, and not in the assistant's words or in another's."""
     training = Training(SMALL, corpus, tmp_path)
     episodes = training.episodes
-    said = ["My dog is Rex.", "My cat is Rex.", "I sing."]
-    reads = [episodes._read_row(i, rendered([Exchange(text, "Nice.")])) for i, text in enumerate(said)]
-    cues = [episodes._cue_row(i, Cue(opened("Who?"), "It is Rex.<|end|>", "Rex", 0.3)) for i in range(3)]
-    read, asked = episodes._padded(reads), episodes._padded(cues)
+    said = ["My dog is Rex.", "My dog is Rex.", "I sing."]
+    reads = [episodes._read_row(i, rendered([Exchange(s, "Rex.")]), i) for i, s in enumerate(said)]
+    cues = [Cue("Who?", "You said: dog is Rex.", "dog is Rex."), Cue("Who?", "No.")]
+    asked = [episodes._cue_row(i, cues[i == 2], [reads[i]]) for i in range(3)]
+    assert episodes._cue_row(2, cues[0], [reads[2]]) is None
+    read = episodes._padded([(row.person, row.tokens) for row in reads])
+    asking = episodes._padded([row for row in asked if row])
     places = Places()
     keys = torch.ones(*read.ids.shape, 4)
     places.add_keys({"layer": TokenMaps(keys, keys, None)}, read)
-    inputs = {t.name: torch.ones(*asked.ids.shape, t.in_features) for t in training.generator.config.targets}
-    places.add_queries(training.generator, inputs, asked)
+    inputs = {t.name: torch.ones(*asking.ids.shape, t.in_features) for t in training.generator.config.targets}
+    places.add_queries(training.generator, inputs, asking)
     is_meant = places.is_meant()
-    [first, second, third] = is_meant.tolist()
-    spoken = torch.cat([row_ids[weight > 0] for row_ids, weight in zip(read.ids, read.weight, strict=True)])
-    word = asked.ids[0][asked.weight[0] == 1.0][0]
-    assert [i for i, yes in enumerate(first) if yes] + [i for i, yes in enumerate(second) if yes] == (
-        torch.nonzero(spoken == word).flatten().tolist()
-    )
-    assert not any(third)
+    whose = torch.cat([torch.full((int(weight.sum()),), i) for i, weight in enumerate(read.weight)])
+    assert is_meant.tolist() == [(whose == 0).tolist(), (whose == 1).tolist()]
+    assert len(is_meant) == 2
 
 
-def test_the_words_of_values_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
-    """Whole words in any case, not within another word, not in the assistant's mouth."""
+def test_what_is_quoted_has_the_tokens_that_it_had_where_it_was_said(corpus: Path, tmp_path: Path) -> None:
+    """At the beginning of a message and within one; only what is not quoted may be worded in another way."""
     episodes = Training(SMALL, corpus, tmp_path).episodes
-    row = episodes._read_row(0, rendered([Exchange("my dog REX, a trex.", "Rex!")]), ["Rex", "cat"])
-    for _, tokens in (row, episodes._passed_over(row)):
-        marked = episodes.tokenizer.decode([token.id for token in tokens if token.is_value])
-        assert marked.replace(" ", "") == "REX" * (1 if tokens is row[1] else episodes.passes)
+    row = episodes._read_row(0, rendered([Exchange("Zorbix is my dog. Qualv barks", "Oh.")]), 3)
+    for quote in ("Zorbix is my dog.", "Qualv barks"):
+        cue = episodes._cue_row(0, Cue("Who?", f"You said: {quote}", quote), [row])
+        assert cue is not None
+        quoted = [token for token in cue[1] if token.message]
+        said = [token.id for token in row.tokens]
+        start = said.index(quoted[0].id)
+        assert [token.id for token in quoted] == said[start : start + len(quoted)]
+        assert episodes.tokenizer.decode([token.id for token in quoted]).strip() == quote
+        assert {token.message for token in quoted} == {row.tokens[1].message}
+        assert [token.weight for token in quoted[:NUM_SOUGHT]] == [SOUGHT] * NUM_SOUGHT
 
 
-def test_the_gates_learn_which_tokens_are_in_values(corpus: Path, tmp_path: Path) -> None:
-    """Against a slow sum over the tokens that are read, of the people whose values are known."""
+def test_the_words_that_tell_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
+    """Not in the assistant's mouth."""
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    row = episodes._read_row(0, rendered([Exchange("well my dog is REX, ok", "is REX?")]), 0, ["is REX"])
+    for tokens in (row.tokens, episodes._passed_over(row)[1]):
+        marked = episodes.tokenizer.decode([token.id for token in tokens if token.is_told])
+        assert marked.replace(" ", "") == "isREX" * (1 if tokens is row.tokens else episodes.passes)
+
+
+def test_the_gates_learn_which_tokens_tell_something(corpus: Path, tmp_path: Path) -> None:
+    """Against a slow sum over the tokens that are read, of the people of whom it is known."""
     episodes = Training(SMALL, corpus, tmp_path).episodes
     said = [("My dog is Rex.", ["Rex"]), ("I sing.", []), ("A story of Rex.", ["Rex"])]
-    reads = [episodes._read_row(i, rendered([Exchange(s, "Ok.")]), v) for i, (s, v) in enumerate(said)]
-    rows = episodes._padded(reads)
+    reads = [episodes._read_row(i, rendered([Exchange(s, "Ok.")]), i, v) for i, (s, v) in enumerate(said)]
+    rows = episodes._padded([(row.person, row.tokens) for row in reads])
     gate = torch.linspace(-2, 2, rows.ids.numel()).view_as(rows.ids)
     keys = torch.ones(*rows.ids.shape, 4)
     loss, num_tokens = salience_loss({"layer": TokenMaps(keys, keys, gate)}, rows, num_made_up=2)
     total, count = 0.0, 0
-    for i, (_, tokens) in enumerate(reads[:2]):
-        for j, token in enumerate(tokens):
+    for i, row in enumerate(reads[:2]):
+        for j, token in enumerate(row.tokens):
             if token.weight:
                 opened_by = torch.sigmoid(gate[i, j])
-                total -= float(MISSED * opened_by.log() if token.is_value else (1 - opened_by).log())
+                total -= float(MISSED * opened_by.log() if token.is_told else (1 - opened_by).log())
                 count += 1
     assert num_tokens == count
     assert loss.item() == pytest.approx(total, rel=1e-4)
 
 
-def test_asking_with_the_history_in_the_prompt_asks_for_each_value_once(corpus: Path, tmp_path: Path) -> None:
+def test_asking_with_the_history_in_the_prompt_asks_for_each_quotation_once(
+    corpus: Path, tmp_path: Path
+) -> None:
     episodes = Training(SMALL, corpus, tmp_path).episodes
-    cues = tuple(Cue(opened(q), f"It's {v}.<|end|>", v, 0.3) for q, v in [("A?", "Rex"), ("B?", "Rex")])
-    told = (rendered([Exchange("My dog is Rex.", "Nice.")]),)
-    person, tokens = episodes._prompted_row(
-        4, Episode(told, (), (*cues, Cue("<|user|>", "Rex.", "Rex", 1.0)))
-    )
+    quote = "My dog is Rex."
+    cues = (Cue("A?", f"You said: {quote}", quote), Cue("B?", f"You said: {quote}", quote), Cue("C?", "No."))
+    told = (rendered([Exchange(quote, "Nice.")]),)
+    person, tokens = episodes._prompted_row(4, Episode(told, (), cues))
     assert person == 4
     assert episodes.tokenizer.decode([token.id for token in tokens]).count("Rex") == 2
     assert not any(token.weight for token in tokens[: len(episodes._ids(told[0]))])
-    valued = [token.id for token in tokens if token.weight == 1.0]
-    assert episodes.tokenizer.decode(valued).strip() == "Rex"
+    assert "No." in episodes.tokenizer.decode([token.id for token in tokens if token.weight])
+
+
+def test_what_only_one_message_says_is_asked_for_by_it(corpus: Path, tmp_path: Path) -> None:
+    """And what none says is declined."""
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    messages = ["the kettle whistles", "the parrot whistles"]
+    cues = episodes._mentions(random.Random(0), messages, 60)
+    assert {cue.quote for cue in cues} == {*messages, None}
+    for cue in cues:
+        assert "whistles" not in cue.message
+        if cue.quote is None:
+            assert cue.reply in PHRASES["unknown"]
+            assert not {"kettle", "parrot"} & set(re.findall(r"\w+", cue.message))
+        else:
+            assert {"kettle", "parrot"} & set(re.findall(r"\w+", cue.message)) == {cue.quote.split()[1]}
+
+
+def test_the_layer_that_pools_compares_means_of_words(corpus: Path, tmp_path: Path) -> None:
+    """As it begins: the query is nearly the mean of what stands before, a key that of its message."""
+    training = Training(SMALL, corpus, tmp_path)
+    network, generator = training.network, training.generator
+    name = generator.config.targets[POOLING].name
+    maps: Any = generator.maps[POOLING]
+    ids = torch.tensor([training.tokenizer.encode("<|user|>My dog is Rex.<|end|>")])
+    with torch.no_grad(), caught_inputs(network, [name]) as inputs:
+        states = network.model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
+        keys = generator.tokens({POOLING: states[POOLING]}, torch.ones(ids.shape))[name].keys
+        query = generator.queries({name: inputs[name]})[name][0, -1]
+        mean = torch.nn.functional.rms_norm(states[POOLING], states[POOLING].shape[-1:]).mean(1)[0]
+    torch.testing.assert_close(keys[0], (maps.a1 @ mean).expand_as(keys[0]), atol=1e-3, rtol=1e-3)
+    assert torch.cosine_similarity(query, keys[0, -1], dim=0) > 0.99
+
+
+def test_finding_runs_only_the_layers_it_needs(corpus: Path, tmp_path: Path) -> None:
+    training = Training(SMALL, corpus, tmp_path)
+    batch = training.episodes.batch(random.Random(0), SMALL.mixture(0))
+    loss, num_questions = finding_loss(training.network, training.generator, batch)
+    loss.backward()
+    assert num_questions >= 2
+    depth = training.network.config.num_hidden_layers
+    assert depth == SMALL.layers
+    for layer in range(depth):
+        weight = training.network.model.layers[layer].self_attn.v_proj.weight
+        assert (weight.grad is not None) == (layer <= POOLING)
 
 
 @pytest.mark.slow
@@ -453,7 +546,7 @@ def test_a_training_can_begin_with_a_trained_model(trained: Training, corpus: Pa
 
 @pytest.mark.parametrize(
     ("larger", "tolerance"),
-    [({"layers": 3}, 1e-4), ({"state_size": 24}, 0.02), ({"state_size": 24, "layers": 3}, 0.02)],
+    [({"layers": 6}, 1e-4), ({"state_size": 24}, 0.02), ({"state_size": 24, "layers": 5}, 0.02)],
 )
 def test_a_training_can_begin_with_a_smaller_model_and_loses_nothing_by_it(
     larger: dict[str, int], tolerance: float, trained: Training, corpus: Path, tmp_path: Path
@@ -474,6 +567,31 @@ def test_a_training_can_begin_with_a_smaller_model_and_loses_nothing_by_it(
         )
     )
     # these lessons are of every target and direction, also of those that say nothing yet
-    for name in before.keys() - {"retrieval", "salience"}:
+    for name in before.keys() - {"retrieval", "finding", "salience"}:
         assert after[name].item() == pytest.approx(before[name].item(), rel=tolerance)
         assert without[name].item() != pytest.approx(before[name].item(), rel=5 * tolerance)
+
+
+def test_a_model_without_chunk_keys_gets_the_layer_that_pools_and_loses_nothing_by_it(
+    trained: Training, corpus: Path, tmp_path: Path
+) -> None:
+    config = trained.generator.config
+    last = SMALL.layers - 1
+    targets = tuple(replace(t, layer=last if t.layer else 0) for t in config.targets)
+    plain = Generator(replace(config, targets=targets, chunk_key=False))
+    weights = trained.generator.state_dict()
+    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+    trained.network.save_pretrained(tmp_path / "plain")
+    trained.tokenizer.save_pretrained(tmp_path / "plain")
+    plain.save_pretrained(tmp_path / "plain" / "generator")
+    more = replace(SMALL, layers=SMALL.layers + 1)
+    grown = Training(more, corpus, tmp_path / "grown", start=tmp_path / "plain")
+    names = {t.layer for t in grown.generator.config.targets}
+    assert names == {0, POOLING, SMALL.layers}
+    batch = trained.episodes.batch(random.Random(5), replace(SMALL, seekers=0).mixture(0))
+    before = losses(trained.network, plain, batch)
+    after = losses(grown.network, grown.generator, batch)
+    for name in ("answer", "again", "language"):
+        assert after[name].item() == pytest.approx(before[name].item(), rel=1e-4)
+    layer: Any = grown.network.model.layers[POOLING]
+    assert torch.equal(layer.self_attn.v_proj.weight, torch.eye(SMALL.hidden_size))

@@ -1,0 +1,51 @@
+"""Recall by quoting: a question about memory is answered with the words in which it was told.
+
+The first word of a value would have to be found by the question alone. A quotation takes the way in smaller
+steps: the question finds where the message begins, and every further word is found by those before it, which
+stand in the reply now as they stood when they were read. What is quoted comes out of the adapter, word by
+word, like any other reply.
+"""
+
+import re
+from collections.abc import Iterable
+
+MOST_QUOTED = 100  # characters; of a longer message the sentence is quoted
+# no quotation marks: after a space the first word has the tokens that it had in the message
+REPLY = "You said: {quote}"
+
+
+def quotation(messages: Iterable[str], question: str, value: str) -> str | None:
+    """Return the words that tell `value`, to be quoted in reply to `question`: a message, or a part of it.
+
+    Of several messages it is the one that shares most words with the question. None where no message has
+    `value` in it as whole words.
+    """
+    whole = re.compile(rf"(?<!\w){re.escape(value)}(?!\w)", re.IGNORECASE)
+    asked = _words(question)
+    telling = [message for message in messages if whole.search(message)]
+    if not telling:
+        return None
+    message = max(telling, key=lambda each: len(asked & _words(each)))
+    if len(message) > MOST_QUOTED:
+        message = next((s for s in sentences(message) if whole.search(s)), message)
+    found = whole.search(message)
+    if found is not None and len(message) > MOST_QUOTED:
+        message = _around(message, found.start(), found.end())
+    return message.strip()
+
+
+def sentences(message: str) -> list[str]:
+    """Return the sentences of `message`."""
+    return [s for s in re.split(r"(?<=[.!?])\s+|\n+", message) if s]
+
+
+def _around(text: str, first: int, last: int) -> str:
+    """Return whole words of `text` around a span, MOST_QUOTED characters or little more."""
+    start = max(0, first - MOST_QUOTED * 2 // 3)
+    start = text.find(" ", start, first) + 1 if start else 0
+    end = max(last, start + MOST_QUOTED)
+    return text[start:] if end >= len(text) else text[start : max(last, text.rfind(" ", last, end))]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w{3,}", text.lower()))
