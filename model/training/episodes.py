@@ -234,8 +234,8 @@ class Episodes:
                 rng, rng.randint(*mixture.num_facts), mixture.num_questions, unknown=0.0
             )
             own = [
-                self._read_row(i, f"{USER}{exchange.user}{END}", len(reads) + len(messages) + j)
-                for j, exchange in enumerate(e for session in person.sessions for e in session)
+                self._read_row(i, f"{USER}{message}{END}", len(reads) + len(messages) + j)
+                for j, message in enumerate(person.messages)
             ]
             messages += own
             rows = (self._cue_row(i, Cue(q.text, q.reply, q.quote), own, True) for q in person.questions)
@@ -260,8 +260,7 @@ class Episodes:
         cues += [Cue(e.user, e.assistant) for e in person.statements]
         if rng.random() < 0.5:
             cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
-        said = [exchange.user for session in person.sessions for exchange in session]
-        cues += self._mentions(rng, said, int(mixture.num_questions * MENTIONED))
+        cues += self._mentions(rng, person.messages, int(mixture.num_questions * MENTIONED))
         reads = [row for session in person.sessions for row in self._split(session)]
         continued = []
         if reads and rng.random() < 0.2:

@@ -171,7 +171,7 @@ def build_models(
             pad_token_id=token_id(tokenizer, PAD),
         )
     )
-    # all but the first read what the last layer reads, which knows most of what was said
+    # all but the first and the one that pools read what the last layer reads, which knows most
     targets = tuple(
         replace(t, layer=t.layer if t.layer in (0, POOLING) else config.layers - 1)
         for t in attention_output_targets(network)

@@ -63,6 +63,11 @@ class MadeUpPerson:
     questions: tuple[Question, ...]
     statements: tuple[Exchange, ...]
 
+    @property
+    def messages(self) -> list[str]:
+        """What the person says in the sessions."""
+        return [exchange.user for session in self.sessions for exchange in session]
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
