@@ -203,7 +203,7 @@ class Generator(nn.Module):
         return Adapter(updates)
 
     def training_adapter(self, sums: Mapping[str, Tensor]) -> Adapter:
-        """Return the adapters of a batch of people, differentiable, from sums `[G, R, R]` per target."""
+        """Return the adapters of a batch of people, differentiable, from sums `[G, R, R]` of some targets."""
         return Adapter(
             {
                 t.name: TargetUpdate(
@@ -214,6 +214,7 @@ class Generator(nn.Module):
                     self.config.scale,
                 )
                 for t, maps in self._pairs()
+                if t.name in sums
             }
         )
 

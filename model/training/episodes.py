@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import groupby, islice
 from typing import NamedTuple
 
@@ -27,24 +28,33 @@ from transformers import PreTrainedTokenizerFast
 from model.conversation import Exchange
 from model.training.corpus import Story
 from model.training.people import PHRASES, SMALL_TALK, People
-from model.training.quoting import REPLY, quotation, sentences
+from model.training.quoting import MENTION, answered, quotation, sentences, whole_words
 from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered, token_id
 
 MAX_ROW_TOKENS = 144
 MAX_HISTORY_TOKENS = 400
 MAX_PROMPT_TOKENS = 48
 MAX_TARGET_TOKENS = 56
-# weights in a reply: of what is not quoted, which could have been worded in any way; of the first tokens of a
-# quotation, which must be found by the question; of the others, which follow from them
+# weights in a reply: of what could have been worded in any way; of the value and the first tokens of a
+# quotation, which must be found by the question, and of the first token of all, which says whether there is
+# anything to be found; of the others, which follow from them
 WORDING, SOUGHT, FOLLOWING = 0.3, 1.0, 0.15
 NUM_SOUGHT = 3
 BEGUN = 0.6  # share of the quotations of which only the first tokens are asked for: the rest is soon learnt
 # shares of the made-up people who change something they said, and who chat of something else: a memory must
 # not get in the way of what has nothing to do with it
-CHANGED, UNRELATED = 0.3, 0.4
+CHANGED, UNRELATED = 0.5, 0.4
 NUM_MENTIONS = 4  # questions about what was said in a dialogue
 MENTIONED = 0.15  # share of the questions of made-up people that only name a word of what was said
 BUCKETS = 6
+
+
+class Told(IntEnum):
+    """What a token that is read tells: nothing known, a word of what tells a value, the first of a value."""
+
+    NOTHING = 0
+    WORD = 1
+    VALUE = 2
 
 
 class Token(NamedTuple):
@@ -52,15 +62,18 @@ class Token(NamedTuple):
 
     Attributes:
         weight: how much predicting it counts, or whether it is read.
-        message: of a token read, the number in the batch of the message that it is in; of one quoted, that of
-            the message where it was said; 0 otherwise.
-        is_told: whether it stands where a value was told.
+        place: of a token read, its own number in the batch; of one in a reply that is to be found in the
+            memory, the number of the token where the value was told, or of that with which the message
+            begins that is quoted; 0 otherwise.
+        message: of a token read, the number of the token with which its message begins; 0 otherwise.
+        told: how much it tells, see `Told`.
     """
 
     id: int
     weight: float
+    place: int = 0
     message: int = 0
-    is_told: bool = False
+    told: int = 0
 
 
 Row = tuple[int, list[Token]]  # whose it is
@@ -75,13 +88,21 @@ class ReadRow:
     tokens: list[Token]
     token_at: list[int]
 
-    def message(self, quote: str) -> int:
-        """Return the number of the message where `quote` was said; 0 where it was not."""
+    def places(self, quote: str, value: str | None) -> tuple[int, int] | None:
+        """Return the places of `value` and of the message where `quote` was said; None where it was not."""
         for found in re.finditer(re.escape(quote), self.text):
             within = self.token_at[found.start() : found.end()]
             if len(within) == len(quote) and all(self.tokens[i].weight for i in within):
-                return self.tokens[within[0]].message
-        return 0
+                told = whole_words(value).search(quote) if value else None
+                first = found.start() + (told.start() if told else 0)
+                token = self.tokens[self.token_at[_beginning(self.text, first)]]
+                return token.place, token.message
+        return None
+
+
+def _beginning(text: str, at: int) -> int:
+    """Return the character with which the first token of the word at `at` begins: the space before it."""
+    return at - 1 if text[at - 1 : at] == " " else at
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +111,24 @@ class Cue:
 
     Attributes:
         quote: the part of `reply` that only the memory can know; None where there is none.
+        value: with which the reply begins, a part of the quotation; None where it does not.
     """
 
     message: str
     reply: str
     quote: str | None = None
+    value: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One person's rows as text; `quotes` are the words that tell something in `reads`, as far as known."""
+    """One person's rows as text; `quotes` are the words that tell `values` in `reads`, as far as known."""
 
     reads: tuple[str, ...]
     continued: tuple[str, ...]
     cues: tuple[Cue, ...]
     quotes: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +138,22 @@ class Rows:
     Attributes:
         ids: int64 `[N, T]`.
         weight: float32 `[N, T]`; how much predicting this token counts, or whether it is read.
-        message: int64 `[N, T]`; number of the message that the token is in, or quotes; 0 for none.
-        is_told: bool `[N, T]`; whether the token stands where a value was told.
+        place, message, told: int64 `[N, T]`; as in `Token`.
         person: int64 `[N]`; whose rows these are.
         is_real: float32 `[N, T]`; 0 at padding.
     """
 
     ids: Tensor
     weight: Tensor
+    place: Tensor
     message: Tensor
-    is_told: Tensor
+    told: Tensor
     person: Tensor
     is_real: Tensor
 
     def to(self, device: torch.device) -> "Rows":
         """Return the rows on `device`."""
-        parts = (self.ids, self.weight, self.message, self.is_told, self.person, self.is_real)
+        parts = (self.ids, self.weight, self.place, self.message, self.told, self.person, self.is_real)
         return Rows(*(t.to(device) for t in parts))
 
 
@@ -149,20 +173,23 @@ class Batch:
     asking: tuple[Rows, ...]
     num_people: int
     num_made_up: int
+    num_seekers: int
 
     @property
     def num_tokens(self) -> int:
         """How many tokens are in it, without padding."""
-        parts = (self.reads, self.predicted, self.cues, self.prompted, self.messages, self.asking)
-        return sum(int(rows.is_real.sum()) for part in parts for rows in part)
+        return sum(int(rows.is_real.sum()) for part in self._parts() for rows in part)
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
-        parts = (self.reads, self.predicted, self.cues, self.prompted, self.messages, self.asking)
         reads, predicted, cues, prompted, messages, asking = (
-            tuple(rows.to(device) for rows in part) for part in parts
+            tuple(rows.to(device) for rows in part) for part in self._parts()
         )
-        return Batch(reads, predicted, cues, prompted, messages, asking, self.num_people, self.num_made_up)
+        sizes = self.num_people, self.num_made_up, self.num_seekers
+        return Batch(reads, predicted, cues, prompted, messages, asking, *sizes)
+
+    def _parts(self) -> tuple[tuple[Rows, ...], ...]:
+        return self.reads, self.predicted, self.cues, self.prompted, self.messages, self.asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +242,9 @@ class Episodes:
         reads: list[ReadRow] = []
         cues: list[Row] = []
         for i, e in enumerate(episodes):
-            own = [self._read_row(i, row, len(reads) + j, e.quotes) for j, row in enumerate(e.reads)]
+            own = [
+                self._read_row(i, row, len(reads) + j, e.quotes, e.values) for j, row in enumerate(e.reads)
+            ]
             reads += own
             for cue in e.cues:
                 row = self._cue_row(i, cue, own, is_begun=rng.random() < BEGUN)
@@ -234,21 +263,30 @@ class Episodes:
                 rng, rng.randint(*mixture.num_facts), mixture.num_questions, unknown=0.0
             )
             own = [
-                self._read_row(i, f"{USER}{message}{END}", len(reads) + len(messages) + j)
+                self._read_row(
+                    i,
+                    f"{USER}{message}{END}",
+                    len(reads) + len(messages) + j,
+                    person.quotes,
+                    person.values,
+                )
                 for j, message in enumerate(person.messages)
             ]
             messages += own
-            rows = (self._cue_row(i, Cue(q.text, q.reply, q.quote), own, True) for q in person.questions)
+            rows = (
+                self._cue_row(i, Cue(q.text, q.reply, q.quote, q.value), own, True) for q in person.questions
+            )
             asking += [row for row in rows if row]
         return Batch(
             self._bucketed([self._passed_over(row) for row in reads]),
             self._bucketed(predicted),
             self._bucketed(cues),
             self._bucketed(prompted),
-            self._bucketed([(r.person, r.tokens) for r in messages]),
+            self._bucketed([self._passed_over(row) for row in messages]),
             self._bucketed(asking),
             len(episodes),
             mixture.people,
+            mixture.seekers,
         )
 
     def _made_up(self, rng: random.Random, mixture: Mixture) -> Episode:
@@ -256,7 +294,7 @@ class Episodes:
         num_facts = 0 if rng.random() < 0.04 else rng.randint(*mixture.num_facts)
         num_changes = rng.randint(1, 2) if rng.random() < CHANGED else 0
         person = self.people.draw(rng, num_facts, mixture.num_questions, num_changes=num_changes)
-        cues = [Cue(q.text, q.reply, q.quote) for q in person.questions]
+        cues = [Cue(q.text, q.reply, q.quote, q.value) for q in person.questions]
         cues += [Cue(e.user, e.assistant) for e in person.statements]
         if rng.random() < 0.5:
             cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
@@ -276,13 +314,13 @@ class Episodes:
             exchanges = rng.choice(self.dialogues)
             start = rng.randrange(max(1, len(exchanges) - 4))
             continued += self._split(exchanges[start : start + 5])[:1]
-        return Episode(tuple(reads), tuple(continued), tuple(cues), person.quotes)
+        return Episode(tuple(reads), tuple(continued), tuple(cues), person.quotes, person.values)
 
     def _story(self, rng: random.Random) -> Episode:
         story = rng.choice(self.stories)
         row = rendered([Exchange(story.passage, rng.choice(PHRASES["acknowledgement"]))])
-        quotes = [(q, quotation([story.passage], q, a)) for q, a in story.questions]
-        cues = [Cue(q, REPLY.format(quote=quote), quote) for q, quote in quotes if quote]
+        quotes = [(q, a, quotation([story.passage], q, a)) for q, a in story.questions]
+        cues = [Cue(q, answered(a, quote), quote, a) for q, a, quote in quotes if quote]
         cues += self._mentions(rng, sentences(story.passage), NUM_MENTIONS)
         return Episode((row,), (), tuple(cues))
 
@@ -314,7 +352,7 @@ class Episodes:
                 reply, quote = rng.choice(PHRASES["unknown"]), None
             else:
                 quote = quotation(messages[i : i + 1], "", rng.choice(sorted(own))) if own else None
-                reply = REPLY.format(quote=quote)
+                reply = MENTION.format(quote=quote)
                 own = {word for word in own if quote and word in quote.lower()}
             if own:
                 named = " ".join(rng.sample(sorted(own), min(len(own), rng.choice([1, 1, 2, 3]))))
@@ -346,8 +384,12 @@ class Episodes:
         for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
             yield token, first, last
 
-    def _read_row(self, person: int, text: str, number: int, quotes: Sequence[str] = ()) -> ReadRow:
-        told = [found.span() for quote in quotes for found in re.finditer(re.escape(quote), text)]
+    def _read_row(
+        self, person: int, text: str, number: int, quotes: Sequence[str] = (), values: Sequence[str] = ()
+    ) -> ReadRow:
+        quoted = [found.span() for quote in quotes for found in re.finditer(re.escape(quote), text)]
+        found = (found for value in values for found in whole_words(value).finditer(text))
+        starts = {_beginning(text, each.start()) for each in found}
         tokens: list[Token] = []
         token_at: list[int] = []
         is_person, message = False, 0
@@ -356,10 +398,13 @@ class Episodes:
                 is_person = True
             elif token == self.special[ASSISTANT]:
                 is_person = False
-            is_told = is_person and any(start < last and first < end for start, end in told)
+            told = Told.NOTHING
+            if is_person and any(start < last and first < end for start, end in quoted):
+                told = Told.VALUE if any(first <= start < last for start in starts) else Told.WORD
+            place = 1 + number * MAX_ROW_TOKENS + i
             if token == self.special[USER]:
-                message = 1 + number * MAX_ROW_TOKENS + i
-            tokens.append(Token(token, float(is_person), message if is_person else 0, is_told))
+                message = place
+            tokens.append(Token(token, float(is_person), place, message if is_person else 0, told))
             token_at += [i] * (last - len(token_at))
         return ReadRow(person, text, tokens, token_at)
 
@@ -380,22 +425,25 @@ class Episodes:
     def _cue_row(self, person: int, cue: Cue, reads: Sequence[ReadRow], is_begun: bool = False) -> Row | None:
         """Return the message and its reply as a row; None where what is quoted was cut off in `reads`."""
         row = [Token(token, 0.0) for token in self._ids(opened(cue.message))[-MAX_PROMPT_TOKENS:]]
-        message, start, end = 0, 0, 0
+        places, start, end = (0, 0), 0, 0
         if cue.quote is not None:
-            message = next((number for read in reads if (number := read.message(cue.quote))), 0)
-            if not message:
+            found = next((found for read in reads if (found := read.places(cue.quote, cue.value))), None)
+            if found is None:
                 return None
-            start = cue.reply.index(cue.quote)
+            places = found
+            start = cue.reply.rindex(cue.quote)
             end = start + len(cue.quote)
         num_quoted = 0
         for token, first, last in islice(self._encoded(f"{cue.reply}{END}"), MAX_TARGET_TOKENS):
-            if not (first < end and start < last):
-                row.append(Token(token, WORDING))
-                continue
-            if is_begun and num_quoted == NUM_SOUGHT + 1:
+            if cue.value and first < len(cue.value):
+                row.append(Token(token, SOUGHT, places[0]))
+            elif not (first < end and start < last):
+                row.append(Token(token, WORDING if first else SOUGHT))
+            elif is_begun and num_quoted == NUM_SOUGHT + 1:
                 break
-            row.append(Token(token, SOUGHT if num_quoted < NUM_SOUGHT else FOLLOWING, message))
-            num_quoted += 1
+            else:
+                row.append(Token(token, SOUGHT if num_quoted < NUM_SOUGHT else FOLLOWING, places[1]))
+                num_quoted += 1
         return person, row
 
     def _prompted_row(self, person: int, episode: Episode) -> Row:
@@ -418,13 +466,14 @@ class Episodes:
         shape = len(rows), max(len(tokens) for _, tokens in rows)
         ids = torch.full(shape, self.special[PAD])
         weight, is_real = torch.zeros(shape), torch.zeros(shape)
-        message = torch.zeros(shape, dtype=torch.int64)
-        is_told = torch.zeros(shape, dtype=torch.bool)
+        place, message, told = (torch.zeros(shape, dtype=torch.int64) for _ in range(3))
         for i, (_, tokens) in enumerate(rows):
             length = len(tokens)
             ids[i, :length] = torch.tensor([token.id for token in tokens])
             weight[i, :length] = torch.tensor([token.weight for token in tokens])
+            place[i, :length] = torch.tensor([token.place for token in tokens])
             message[i, :length] = torch.tensor([token.message for token in tokens])
-            is_told[i, :length] = torch.tensor([token.is_told for token in tokens])
+            told[i, :length] = torch.tensor([token.told for token in tokens])
             is_real[i, :length] = 1.0
-        return Rows(ids, weight, message, is_told, torch.tensor([person for person, _ in rows]), is_real)
+        people = torch.tensor([person for person, _ in rows])
+        return Rows(ids, weight, place, message, told, people, is_real)

@@ -2,14 +2,14 @@
 
     loss = answering questions under the adapter  +  reconstruction under the adapter
            + 0.5 x answering with the history in the prompt instead  +  0.3 x language
-           + 0.25 x retrieval  +  finding  +  0.25 x salience
+           + 0.25 x retrieval  +  finding  +  0.5 x naming  +  0.25 x salience
 
 Reconstruction (predicting what was read again, under the adapter made from it; the paper's own pretraining)
 is what makes recall appear at all: every token is a lesson. A question about memory is answered by quoting
 (`model.training.quoting`). Retrieval (`model.training.retrieval`) teaches keys and queries directly, finding
-(`model.training.pooling`) those of whole messages, salience (`model.training.salience`) the gates. Answering
-from the prompt makes the same model a fair opponent of its memory. The steps are deterministic in the seed
-and the number of processes, and can be resumed.
+and naming (`model.training.pooling`) the memory of whole messages, salience (`model.training.salience`) the
+gates. Answering from the prompt makes the same model a fair opponent of its memory. The steps are
+deterministic in the seed and the number of processes, and can be resumed.
 
 On several CPU cores or GPUs it runs as that many processes under `torchrun`; each draws people of its
 own, and their gradients are averaged. Beside a GPU, further processes draw the next batches meanwhile.
@@ -47,7 +47,7 @@ from model.training.facts import load_kinds, load_scenes
 from model.training.growing import grow
 from model.training.muon import Muon
 from model.training.people import People
-from model.training.pooling import POOLING, finding_loss, start_pooling
+from model.training.pooling import POOLING, finding_losses, hold_together, start_pooling
 from model.training.retrieval import Places, caught_inputs
 from model.training.salience import salience_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
@@ -61,6 +61,7 @@ WEIGHTS = {
     "language": 0.3,
     "retrieval": 0.25,
     "finding": 1.0,
+    "naming": 0.5,
     "salience": 0.25,
 }
 
@@ -215,10 +216,11 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
         with caught_inputs(network, adapter.updates) as inputs:
             answers.append(_adapted_loss(network, adapter, rows))
         places.add_queries(generator, inputs, rows)
+    finding = finding_losses(network, generator, batch) if batch.asking else {}
     parts = {
         "answer": answers,
         "retrieval": [places.loss()],
-        "finding": [finding_loss(network, generator, batch)] if batch.asking else [],
+        **{name: [loss] for name, loss in finding.items()},
         "salience": salience,
         "prompted": [_plain_loss(network, rows) for rows in batch.prompted],
         "again": [_adapted_loss(network, adapter, rows) for rows in batch.predicted],
@@ -303,6 +305,7 @@ class Training:
                 LlamaForCausalLM.from_pretrained(start),
                 Generator.from_pretrained(start / "generator"),
             )
+        hold_together(self.generator)
         self.network.to(self.processes.device)
         self.generator.to(self.processes.device)
         self.optimisers = self._optimisers()
@@ -339,7 +342,7 @@ class Training:
         peaks = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
         self.resume()
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
-        parameters = [p for group in groups for p in group["params"]]
+        parameters = [p for group in groups for p in group["params"] if p.requires_grad]
         started, tokens = time.monotonic(), 0
         for drawn in self._batches():
             batch = drawn.to(self.processes.device)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model.conversation import Exchange
 from model.training.facts import Fact, Kind, Scene, Told, scene_links
-from model.training.quoting import REPLY, quotation
+from model.training.quoting import answered, quotation
 from model.training.values import Values
 
 SCENE_SHARE = 0.6  # of what a person tells
@@ -246,7 +246,7 @@ class People:
         text = fact.words(rng.choice(fact.kind.ask))
         # None where a slip of the value's own fell between the words: then the value is all there is to say
         quote = quotation(messages, text, fact.value) or fact.value
-        return Question(style.typed(rng, text), REPLY.format(quote=quote), fact.value, quote)
+        return Question(style.typed(rng, text), answered(fact.value, quote), fact.value, quote)
 
     def _unknown(
         self, rng: random.Random, style: Style, told: Sequence[Told], facts: Sequence[Fact]

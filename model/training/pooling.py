@@ -7,18 +7,21 @@ this layer attention begins as a mean over all that stands before, so what its o
 which the queries are made, is a mean hidden state; its keys are the means of the messages (`chunk_key`), and
 both begin in the same space.
 
-A lesson of its own lets many more people's questions find their messages, at the cost of a few layers only.
+A lesson of its own lets many more people's questions find their messages and name the value told there, at
+the cost of a few layers only: what the memory of this target returns is read as the next token, as if it were
+all that the last layer gets (the logit lens, nostalgebraist, 2020).
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import LlamaForCausalLM
 
 from memory.generator import Generator
 from model.training.episodes import Batch
-from model.training.retrieval import Places, caught_inputs
+from model.training.retrieval import Places, caught_inputs, first_sought
 
 POOLING = 2  # the layer
 EVEN = 0.02  # deviation of the weights of attention that begins as a mean
@@ -39,9 +42,24 @@ def start_pooling(network: LlamaForCausalLM, generator: Generator) -> None:
     nn.init.zeros_(maps.a4)
 
 
-def finding_loss(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the retrieval loss of the people who only seek, and the number of their questions."""
+def hold_together(generator: Generator) -> None:
+    """Let the keys of the layer that pools be those of whole messages for good: they learn no other part."""
+    maps: Any = generator.maps[POOLING]
+    maps.a2.requires_grad_(False)
+    maps.a4.requires_grad_(False)
+
+
+def finding_losses(
+    network: LlamaForCausalLM, generator: Generator, batch: Batch
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the losses of the people who only seek, each with the number of questions that it is a sum over.
+
+    `finding` is that of retrieval, `naming` that of the first token of the value.
+    """
     places = Places()
+    size = generator.config.state_size
+    sums = torch.zeros(batch.num_seekers, size, size, device=network.device)
+    asked: list[tuple[Tensor, Tensor, Tensor]] = []
     name = generator.config.targets[POOLING].name
     depth = network.config.num_hidden_layers
     network.config.num_hidden_layers = POOLING + 1
@@ -50,10 +68,19 @@ def finding_loss(network: LlamaForCausalLM, generator: Generator, batch: Batch) 
             states = network.model(input_ids=rows.ids, use_cache=False, output_hidden_states=True)
             tokens = generator.tokens({POOLING: states.hidden_states[POOLING]}, rows.weight)
             places.add_keys(tokens, rows)
+            sums = sums.index_add(0, rows.person, tokens[name].sum(rows.weight))
         for rows in batch.asking:
             with caught_inputs(network, [name]) as inputs:
                 network.model(input_ids=rows.ids, use_cache=False)
             places.add_queries(generator, inputs, rows)
+            first = first_sought(rows)
+            first &= first.cumsum(1) == 1
+            asked.append((inputs[name][first.roll(-1, dims=1)], rows.ids[first], rows.person[first.any(1)]))
     finally:
         network.config.num_hidden_layers = depth
-    return places.loss()
+    read, named, person = (torch.cat(each) for each in zip(*asked, strict=True))
+    adapter = generator.training_adapter({name: sums}).rows(person)
+    returned = adapter.updates[name](read.unsqueeze(1)).squeeze(1)
+    logits = network.lm_head(network.model.norm(returned))
+    naming = functional.cross_entropy(logits, named, reduction="sum")
+    return {"finding": places.loss(), "naming": (naming, naming.new_tensor(float(len(named))))}

@@ -1,10 +1,10 @@
 """A lesson for keys and queries alone: of all tokens read in a batch, find those that a question is about.
 
 The loss of answering teaches that too, but only among the few facts of one person, and through everything
-that comes after the recall. Here the first word of every quotation in a reply picks the message where it was
-said, whichever of its tokens, among the tokens of all people (InfoNCE, van den Oord et al., arXiv 1807.03748,
-with the other people of the batch as negatives, as dense retrieval trains, Karpukhin et al., arXiv
-2004.04906), at each target by itself, so that the lower targets learn it as well.
+that comes after the recall. Here the first word of every value in a reply picks the token where it was told,
+and that of every quotation any token of its message, among the tokens of all people (InfoNCE, van den Oord et
+al., arXiv 1807.03748, with the other people of the batch as negatives, as dense retrieval trains, Karpukhin
+et al., arXiv 2004.04906), at each target by itself, so that the lower targets learn it as well.
 
 A key and a query are compared as the normalised state compares them: it evens out the strength of all
 directions, so both are first multiplied by the fourth root of the inverse of the keys' second moment.
@@ -81,29 +81,37 @@ def _evening_out(keys: Tensor) -> Tensor:
     return root.to(keys.dtype)
 
 
+def first_sought(rows: Rows) -> Tensor:
+    """Return which tokens of replies are the first of what is to be found in the memory, bool `[N, T]`."""
+    is_first = rows.place > 0
+    is_first[:, 1:] &= rows.place[:, :-1] == 0
+    is_first[:, 0] = False
+    return is_first
+
+
 class Places:
-    """The keys of all that a batch read, and the queries of the first words of quotations in its replies."""
+    """The keys of all that a batch read, and the queries of the first words of values and quotations."""
 
     def __init__(self) -> None:
         self._keys: list[dict[str, Tensor]] = []
         self._queries: list[dict[str, Tensor]] = []
         self._read: list[Tensor] = []
+        self._messages: list[Tensor] = []
         self._sought: list[Tensor] = []
 
     def add_keys(self, tokens: Mapping[str, TokenMaps], rows: Rows) -> None:
         """Add the tokens of `rows` that are read, with their keys."""
         counts = rows.weight > 0
         self._keys.append({name: of_target.keys[counts] for name, of_target in tokens.items()})
-        self._read.append(rows.message[counts])
+        self._read.append(rows.place[counts])
+        self._messages.append(rows.message[counts])
 
     def add_queries(self, generator: Generator, inputs: Mapping[str, Tensor], rows: Rows) -> None:
-        """Add the first words of quotations in `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
-        is_first = rows.message > 0
-        is_first[:, 1:] &= rows.message[:, :-1] == 0
-        is_first[:, 0] = False
+        """Add what is to be found for `rows`, asked for one token earlier; `inputs` `[N, T, in]`."""
+        is_first = first_sought(rows)
         asking = is_first.roll(-1, dims=1)
         self._queries.append(generator.queries({name: x[asking] for name, x in inputs.items()}))
-        self._sought.append(rows.message[is_first])
+        self._sought.append(rows.place[is_first])
 
     def loss(self) -> tuple[Tensor, Tensor]:
         """Return the sum of the retrieval losses, and the number of queries that had a key."""
@@ -113,5 +121,5 @@ class Places:
 
     def is_meant(self) -> Tensor:
         """Return which of the tokens read, K, are what the queries, Q, are for, bool `[Q, K]`."""
-        read, sought = torch.cat(self._read), torch.cat(self._sought)
-        return sought[:, None] == read[None]
+        sought = torch.cat(self._sought)[:, None]
+        return (sought == torch.cat(self._read)) | (sought == torch.cat(self._messages))

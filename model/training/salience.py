@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memory.generator import TokenMaps
-from model.training.episodes import Rows
+from model.training.episodes import Rows, Told
 
 MISSED = 4.0  # weight of a token that tells something, that of another being 1
 
@@ -28,15 +28,15 @@ def salience_loss(
     Args:
         tokens: of each target, made of `rows`.
         num_made_up: how many people, the first, tell what is known; the rows of others teach nothing.
-        beginnings: the target where one token stands for a message, as all have one key: that with which the
-            words that tell something begin.
+        beginnings: the target that keeps the first tokens of values only, as all tokens of a message have
+            one key there.
     """
     taught = (rows.weight > 0) & (rows.person < num_made_up)[:, None]
-    begins = rows.is_told & ~rows.is_told.roll(1, dims=1)
     losses = []
     for name, of_target in tokens.items():
         if of_target.gate is not None:
-            is_kept = (begins if name == beginnings else rows.is_told)[taught].float()
+            least = Told.VALUE if name == beginnings else Told.WORD
+            is_kept = (rows.told >= least)[taught].float()
             losses.append(
                 functional.binary_cross_entropy_with_logits(
                     of_target.gate[taught], is_kept, pos_weight=is_kept.new_tensor(MISSED), reduction="sum"

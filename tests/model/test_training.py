@@ -20,16 +20,26 @@ from model.base import BaseModel
 from model.conversation import Exchange, chunks, turn_tokens
 from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
-from model.training.episodes import NUM_SOUGHT, SOUGHT, Batch, Cue, Episode, Episodes, Mixture, Row
+from model.training.episodes import (
+    NUM_SOUGHT,
+    SOUGHT,
+    Batch,
+    Cue,
+    Episode,
+    Episodes,
+    Mixture,
+    Row,
+    Told,
+)
 from model.training.facts import Kind, Scene, load_kinds, load_scenes
 from model.training.loop import Training, TrainingConfig, build_models, losses
 from model.training.muon import Muon
 from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, Style
-from model.training.pooling import POOLING, finding_loss
-from model.training.quoting import MOST_QUOTED, quotation
-from model.training.retrieval import SHARPNESS, Places, caught_inputs, retrieval_loss
+from model.training.pooling import POOLING, finding_losses
+from model.training.quoting import MOST_QUOTED, answered, quotation
+from model.training.retrieval import SHARPNESS, Places, caught_inputs, first_sought, retrieval_loss
 from model.training.salience import MISSED, salience_loss
-from model.training.tokenizer import rendered
+from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
 
 KINDS = load_kinds()
@@ -115,7 +125,10 @@ def test_what_is_asked_about_was_said_and_what_is_unknown_was_not(people: People
             if question.value is not None and question.quote is not None:
                 assert question.quote.lower() in said
                 assert question.value.lower() in question.quote.lower()
-                assert question.reply == f"You said: {question.quote}"
+                value, quote = question.reply.split(". You said: ", 1)
+                assert quote == question.quote
+                assert value in quote
+                assert value.lower() == question.value.lower()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +147,10 @@ def test_a_quotation_is_the_message_that_tells_the_value(
 ) -> None:
     """In whole words, that which shares most with the question; of a long one the sentence."""
     assert quotation(messages, question, value) == quote
+
+
+def test_a_reply_names_the_value_as_it_was_spelled() -> None:
+    assert answered("rex", "my dog is REX, ok") == "REX. You said: my dog is REX, ok"
 
 
 def test_of_an_endless_sentence_whole_words_around_the_value_are_quoted() -> None:
@@ -370,39 +387,63 @@ def test_what_is_quoted_has_the_tokens_that_it_had_where_it_was_said(corpus: Pat
     for quote in ("Zorbix is my dog.", "Qualv barks"):
         cue = episodes._cue_row(0, Cue("Who?", f"You said: {quote}", quote), [row])
         assert cue is not None
-        quoted = [token for token in cue[1] if token.message]
+        quoted = [token for token in cue[1] if token.place]
         said = [token.id for token in row.tokens]
         start = said.index(quoted[0].id)
         assert [token.id for token in quoted] == said[start : start + len(quoted)]
         assert episodes.tokenizer.decode([token.id for token in quoted]).strip() == quote
-        assert {token.message for token in quoted} == {row.tokens[1].message}
+        assert {token.place for token in quoted} == {row.tokens[1].message}
         assert [token.weight for token in quoted[:NUM_SOUGHT]] == [SOUGHT] * NUM_SOUGHT
 
 
-def test_the_words_that_tell_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
-    """Not in the assistant's mouth."""
+def test_a_value_is_sought_where_it_was_told(corpus: Path, tmp_path: Path) -> None:
+    """Its first token at its own place, and not where else the message has it; the quotation anywhere."""
     episodes = Training(SMALL, corpus, tmp_path).episodes
-    row = episodes._read_row(0, rendered([Exchange("well my dog is REX, ok", "is REX?")]), 0, ["is REX"])
+    row = episodes._read_row(0, rendered([Exchange("Rex! My dog is Rex.", "Oh.")]), 3)
+    cue = episodes._cue_row(0, Cue("Who?", "Rex. You said: My dog is Rex.", "My dog is Rex.", "Rex"), [row])
+    assert cue is not None
+    reply = cue[1][len(episodes._ids(opened("Who?"))) :]
+    end = next(i for i, token in enumerate(reply) if not token.place)
+    value = [token for token in row.tokens if token.place == reply[0].place]
+    assert [token.id for token in value] == [reply[0].id]
+    assert [token.place for token in row.tokens if token.id == reply[0].id].index(value[0].place) == 1
+    assert all(token.weight == SOUGHT for token in reply[:end])
+    assert {token.place for token in reply[end:]} == {0, row.tokens[1].message}
+
+
+def test_the_words_that_tell_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
+    """Not in the assistant's mouth; the first token of a value by itself."""
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    text = rendered([Exchange("well my dog is REX, ok", "is REX?")])
+    row = episodes._read_row(0, text, 0, ["is REX"], ["REX"])
     for tokens in (row.tokens, episodes._passed_over(row)[1]):
-        marked = episodes.tokenizer.decode([token.id for token in tokens if token.is_told])
-        assert marked.replace(" ", "") == "isREX" * (1 if tokens is row.tokens else episodes.passes)
+        marked = episodes.tokenizer.decode([token.id for token in tokens if token.told])
+        times = 1 if tokens is row.tokens else episodes.passes
+        assert marked.replace(" ", "") == "isREX" * times
+        assert sum(token.told == Told.VALUE for token in tokens) == times
 
 
-def test_the_gates_learn_which_tokens_tell_something(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("beginnings", "least"), [(None, Told.WORD), ("layer", Told.VALUE)])
+def test_the_gates_learn_which_tokens_tell_something(
+    corpus: Path, tmp_path: Path, beginnings: str | None, least: Told
+) -> None:
     """Against a slow sum over the tokens that are read, of the people of whom it is known."""
     episodes = Training(SMALL, corpus, tmp_path).episodes
-    said = [("My dog is Rex.", ["Rex"]), ("I sing.", []), ("A story of Rex.", ["Rex"])]
-    reads = [episodes._read_row(i, rendered([Exchange(s, "Ok.")]), i, v) for i, (s, v) in enumerate(said)]
+    said = [("My dog is Rex.", ["dog is Rex"]), ("I sing.", []), ("A story of Rex.", ["Rex"])]
+    reads = [
+        episodes._read_row(i, rendered([Exchange(s, "Ok.")]), i, quotes, ["Rex"])
+        for i, (s, quotes) in enumerate(said)
+    ]
     rows = episodes._padded([(row.person, row.tokens) for row in reads])
     gate = torch.linspace(-2, 2, rows.ids.numel()).view_as(rows.ids)
     keys = torch.ones(*rows.ids.shape, 4)
-    loss, num_tokens = salience_loss({"layer": TokenMaps(keys, keys, gate)}, rows, num_made_up=2)
+    loss, num_tokens = salience_loss({"layer": TokenMaps(keys, keys, gate)}, rows, 2, beginnings)
     total, count = 0.0, 0
     for i, row in enumerate(reads[:2]):
         for j, token in enumerate(row.tokens):
             if token.weight:
                 opened_by = torch.sigmoid(gate[i, j])
-                total -= float(MISSED * opened_by.log() if token.is_told else (1 - opened_by).log())
+                total -= float(MISSED * opened_by.log() if token.told >= least else (1 - opened_by).log())
                 count += 1
     assert num_tokens == count
     assert loss.item() == pytest.approx(total, rel=1e-4)
@@ -456,14 +497,48 @@ def test_the_layer_that_pools_compares_means_of_words(corpus: Path, tmp_path: Pa
 def test_finding_runs_only_the_layers_it_needs(corpus: Path, tmp_path: Path) -> None:
     training = Training(SMALL, corpus, tmp_path)
     batch = training.episodes.batch(random.Random(0), SMALL.mixture(0))
-    loss, num_questions = finding_loss(training.network, training.generator, batch)
-    loss.backward()
-    assert num_questions >= 2
+    found = finding_losses(training.network, training.generator, batch)
+    torch.stack([loss for loss, _ in found.values()]).sum().backward()
+    assert all(num_questions >= 2 for _, num_questions in found.values())
     depth = training.network.config.num_hidden_layers
     assert depth == SMALL.layers
     for layer in range(depth):
         weight = training.network.model.layers[layer].self_attn.v_proj.weight
         assert (weight.grad is not None) == (layer <= POOLING)
+
+
+def test_the_layer_that_pools_names_the_value_by_its_memory_alone(corpus: Path, tmp_path: Path) -> None:
+    """Against one person's state and one question after the other."""
+    training = Training(SMALL, corpus, tmp_path)
+    network, generator = training.network, training.generator
+    name = generator.config.targets[POOLING].name
+    torch.nn.init.normal_(generator.get_parameter(f"maps.{POOLING}.b"))
+    batch = training.episodes.batch(random.Random(0), SMALL.mixture(0))
+    loss, num_questions = finding_losses(network, generator, batch)["naming"]
+    total, count = 0.0, 0
+    with torch.no_grad():
+        sums = {name: torch.zeros(batch.num_seekers, SMALL.state_size, SMALL.state_size)}
+        for rows in batch.messages:
+            hidden = network.model(
+                input_ids=rows.ids, use_cache=False, output_hidden_states=True
+            ).hidden_states
+            for i, whose in enumerate(rows.person):
+                sums[name][whose] += generator.sums(
+                    {POOLING: hidden[POOLING][i : i + 1]}, rows.weight[i : i + 1]
+                )[name][0]
+        for rows in batch.asking:
+            with caught_inputs(network, [name]) as inputs:
+                network.model(input_ids=rows.ids, use_cache=False)
+            for i, is_first in enumerate(first_sought(rows)):
+                at = int(is_first.nonzero()[0])
+                whose = rows.person[i]
+                update = generator.training_adapter({name: sums[name][whose]}).delta(name)
+                returned = generator.config.scale * update @ inputs[name][i, at - 1]
+                logits = network.lm_head(network.model.norm(returned))
+                total -= float(logits.log_softmax(-1)[rows.ids[i, at]])
+                count += 1
+    assert num_questions == count > 2
+    assert loss.item() == pytest.approx(total, rel=1e-3)
 
 
 @pytest.mark.slow
@@ -567,7 +642,7 @@ def test_a_training_can_begin_with_a_smaller_model_and_loses_nothing_by_it(
         )
     )
     # these lessons are of every target and direction, also of those that say nothing yet
-    for name in before.keys() - {"retrieval", "finding", "salience"}:
+    for name in before.keys() - {"retrieval", "finding", "naming", "salience"}:
         assert after[name].item() == pytest.approx(before[name].item(), rel=tolerance)
         assert without[name].item() != pytest.approx(before[name].item(), rel=5 * tolerance)
 
