@@ -329,6 +329,7 @@ def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num
         (),
         num_people,
         num_people,
+        num_seekers=0,
     )
     return losses(training.network, training.generator, batch)["answer"].item()
 
