@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerFast
 
 from model.conversation import Exchange
 from model.training.corpus import Story
-from model.training.people import PHRASES, SMALL_TALK, People
+from model.training.people import PHRASES, SMALL_TALK, MadeUpPerson, People
 from model.training.quoting import MENTION, answered, quotation, sentences, whole_words
 from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered, token_id
 
@@ -73,7 +73,7 @@ class Token(NamedTuple):
     weight: float
     place: int = 0
     message: int = 0
-    told: int = 0
+    told: Told = Told.NOTHING
 
 
 Row = tuple[int, list[Token]]  # whose it is
@@ -118,6 +118,10 @@ class Cue:
     reply: str
     quote: str | None = None
     value: str | None = None
+
+
+def _asked(person: MadeUpPerson) -> list[Cue]:
+    return [Cue(q.text, q.reply, q.quote, q.value) for q in person.questions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,27 +260,7 @@ class Episodes:
             for i, e in enumerate(episodes[: mixture.people])
             if rng.random() < mixture.prompted
         ]
-        messages: list[ReadRow] = []
-        asking: list[Row] = []
-        for i in range(mixture.seekers):
-            person = self.people.draw(
-                rng, rng.randint(*mixture.num_facts), mixture.num_questions, unknown=0.0
-            )
-            own = [
-                self._read_row(
-                    i,
-                    f"{USER}{message}{END}",
-                    len(reads) + len(messages) + j,
-                    person.quotes,
-                    person.values,
-                )
-                for j, message in enumerate(person.messages)
-            ]
-            messages += own
-            rows = (
-                self._cue_row(i, Cue(q.text, q.reply, q.quote, q.value), own, True) for q in person.questions
-            )
-            asking += [row for row in rows if row]
+        messages, asking = self._seeking(rng, mixture, len(reads))
         return Batch(
             self._bucketed([self._passed_over(row) for row in reads]),
             self._bucketed(predicted),
@@ -289,12 +273,29 @@ class Episodes:
             mixture.seekers,
         )
 
+    def _seeking(self, rng: random.Random, mixture: Mixture, number: int) -> tuple[list[ReadRow], list[Row]]:
+        """Return the messages of the people who only seek, numbered from `number` on, and their questions."""
+        messages: list[ReadRow] = []
+        asking: list[Row] = []
+        for i in range(mixture.seekers):
+            num_facts = rng.randint(*mixture.num_facts)
+            person = self.people.draw(rng, num_facts, mixture.num_questions, unknown=0.0)
+            first = number + len(messages)
+            own = [
+                self._read_row(i, f"{USER}{message}{END}", first + j, person.quotes, person.values)
+                for j, message in enumerate(person.messages)
+            ]
+            messages += own
+            rows = (self._cue_row(i, cue, own, is_begun=True) for cue in _asked(person))
+            asking += [row for row in rows if row]
+        return messages, asking
+
     def _made_up(self, rng: random.Random, mixture: Mixture) -> Episode:
         # now and then somebody has said nothing: then nothing is known
         num_facts = 0 if rng.random() < 0.04 else rng.randint(*mixture.num_facts)
         num_changes = rng.randint(1, 2) if rng.random() < CHANGED else 0
         person = self.people.draw(rng, num_facts, mixture.num_questions, num_changes=num_changes)
-        cues = [Cue(q.text, q.reply, q.quote, q.value) for q in person.questions]
+        cues = _asked(person)
         cues += [Cue(e.user, e.assistant) for e in person.statements]
         if rng.random() < 0.5:
             cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
