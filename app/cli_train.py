@@ -173,7 +173,7 @@ def people(
                 told = [[m for e in session for m in e.messages] for session in person.sessions]
                 questions = [
                     {
-                        "q": q.text,
+                        "q": q.message,
                         "a": q.value,
                         "kind": "changed" if q.value in person.changed else "made_up",
                     }

@@ -7,121 +7,31 @@ An episode has rows that are read into a state, and rows that are predicted unde
 * questions and their replies, also with the whole history before them instead of the adapter; replies to
   small talk.
 
-In a reply the first words it quotes weigh most. Rows are right-padded; padding comes after everything that
-counts, so no attention mask is needed.
-
-Shapes: G people, N rows, T tokens.
+G is the number of people.
 """
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from itertools import groupby, islice
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from model.conversation import Exchange
 from model.training.corpus import Story
-from model.training.people import PHRASES, SMALL_TALK, MadeUpPerson, People
-from model.training.quoting import MENTION, answered, quotation, sentences, whole_words
-from model.training.tokenizer import ASSISTANT, END, PAD, USER, opened, rendered, token_id
+from model.training.people import PHRASES, SMALL_TALK, People
+from model.training.quoting import MENTION, Cue, answered, quotation, sentences
+from model.training.rows import MAX_ROW_TOKENS, ReadRow, Row, RowEncoder, Rows
+from model.training.tokenizer import END, USER, opened, rendered
 
-MAX_ROW_TOKENS = 144
-MAX_HISTORY_TOKENS = 400
-MAX_PROMPT_TOKENS = 48
-MAX_TARGET_TOKENS = 56
-# weights in a reply: of what could have been worded in any way; of the value and the first tokens of a
-# quotation, which must be found by the question, and of the first token of all, which says whether there is
-# anything to be found; of the others, which follow from them
-WORDING, SOUGHT, FOLLOWING = 0.3, 1.0, 0.15
-NUM_SOUGHT = 3
 BEGUN = 0.6  # share of the quotations of which only the first tokens are asked for: the rest is soon learnt
+
 # shares of the made-up people who change something they said, and who chat of something else: a memory must
 # not get in the way of what has nothing to do with it
 CHANGED, UNRELATED = 0.5, 0.4
 NUM_MENTIONS = 4  # questions about what was said in a dialogue
 MENTIONED = 0.15  # share of the questions of made-up people that only name a word of what was said
-BUCKETS = 6
-
-
-class Told(IntEnum):
-    """What a token that is read tells: nothing known, a word of what tells a value, the first of a value."""
-
-    NOTHING = 0
-    WORD = 1
-    VALUE = 2
-
-
-class Token(NamedTuple):
-    """One token of a row.
-
-    Attributes:
-        weight: how much predicting it counts, or whether it is read.
-        place: of a token read, its own number in the batch; of one in a reply that is to be found in the
-            memory, the number of the token where the value was told, or of that with which the message
-            begins that is quoted; 0 otherwise.
-        message: of a token read, the number of the token with which its message begins; 0 otherwise.
-        told: how much it tells, see `Told`.
-    """
-
-    id: int
-    weight: float
-    place: int = 0
-    message: int = 0
-    told: Told = Told.NOTHING
-
-
-Row = tuple[int, list[Token]]  # whose it is
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRow:
-    """A row that is read, once over: whose, as text, as tokens, and which token each character is in."""
-
-    person: int
-    text: str
-    tokens: list[Token]
-    token_at: list[int]
-
-    def places(self, quote: str, value: str | None) -> tuple[int, int] | None:
-        """Return the places of `value` and of the message where `quote` was said; None where it was not."""
-        for found in re.finditer(re.escape(quote), self.text):
-            within = self.token_at[found.start() : found.end()]
-            if len(within) == len(quote) and all(self.tokens[i].weight for i in within):
-                told = whole_words(value).search(quote) if value else None
-                first = found.start() + (told.start() if told else 0)
-                token = self.tokens[self.token_at[_beginning(self.text, first)]]
-                return token.place, token.message
-        return None
-
-
-def _beginning(text: str, at: int) -> int:
-    """Return the character with which the first token of the word at `at` begins: the space before it."""
-    return at - 1 if text[at - 1 : at] == " " else at
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """A message and the reply to it.
-
-    Attributes:
-        quote: the part of `reply` that only the memory can know; None where there is none.
-        value: with which the reply begins, a part of the quotation; None where it does not.
-    """
-
-    message: str
-    reply: str
-    quote: str | None = None
-    value: str | None = None
-
-
-def _asked(person: MadeUpPerson) -> list[Cue]:
-    return [Cue(q.text, q.reply, q.quote, q.value) for q in person.questions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,32 +43,6 @@ class Episode:
     cues: tuple[Cue, ...]
     quotes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Right-padded rows of tokens, N of them.
-
-    Attributes:
-        ids: int64 `[N, T]`.
-        weight: float32 `[N, T]`; how much predicting this token counts, or whether it is read.
-        place, message, told: int64 `[N, T]`; as in `Token`.
-        person: int64 `[N]`; whose rows these are.
-        is_real: float32 `[N, T]`; 0 at padding.
-    """
-
-    ids: Tensor
-    weight: Tensor
-    place: Tensor
-    message: Tensor
-    told: Tensor
-    person: Tensor
-    is_real: Tensor
-
-    def to(self, device: torch.device) -> "Rows":
-        """Return the rows on `device`."""
-        parts = (self.ids, self.weight, self.place, self.message, self.told, self.person, self.is_real)
-        return Rows(*(t.to(device) for t in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +115,10 @@ class Episodes:
         dialogues: Sequence[Sequence[Exchange]],
         passes: int,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.rows = RowEncoder(tokenizer, passes)
         self.people = people
         self.stories = stories
         self.dialogues = dialogues
-        self.passes = passes
-        self.special = {name: token_id(tokenizer, name) for name in (PAD, USER, ASSISTANT, END)}
 
     def batch(self, rng: random.Random, mixture: Mixture) -> Batch:
         """Return one step's batch."""
@@ -247,27 +129,27 @@ class Episodes:
         cues: list[Row] = []
         for i, e in enumerate(episodes):
             own = [
-                self._read_row(i, row, len(reads) + j, e.quotes, e.values) for j, row in enumerate(e.reads)
+                self.rows.read(i, row, len(reads) + j, e.quotes, e.values) for j, row in enumerate(e.reads)
             ]
             reads += own
             for cue in e.cues:
-                row = self._cue_row(i, cue, own, is_begun=rng.random() < BEGUN)
+                row = self.rows.reply(i, cue, own, is_begun=rng.random() < BEGUN)
                 cues += [row] if row else []
         predicted = [(r.person, r.tokens) for r in reads if rng.random() < mixture.reconstructed]
-        predicted += [self._continued_row(i, row) for i, e in enumerate(episodes) for row in e.continued]
+        predicted += [self.rows.continued(i, row) for i, e in enumerate(episodes) for row in e.continued]
         prompted = [
-            self._prompted_row(i, e)
+            self.rows.prompted(i, e.reads, e.cues)
             for i, e in enumerate(episodes[: mixture.people])
             if rng.random() < mixture.prompted
         ]
         messages, asking = self._seeking(rng, mixture, len(reads))
         return Batch(
-            self._bucketed([self._passed_over(row) for row in reads]),
-            self._bucketed(predicted),
-            self._bucketed(cues),
-            self._bucketed(prompted),
-            self._bucketed([self._passed_over(row) for row in messages]),
-            self._bucketed(asking),
+            self.rows.bucketed([self.rows.passed_over(row) for row in reads]),
+            self.rows.bucketed(predicted),
+            self.rows.bucketed(cues),
+            self.rows.bucketed(prompted),
+            self.rows.bucketed([self.rows.passed_over(row) for row in messages]),
+            self.rows.bucketed(asking),
             len(episodes),
             mixture.people,
             mixture.seekers,
@@ -282,12 +164,12 @@ class Episodes:
             person = self.people.draw(rng, num_facts, mixture.num_questions, unknown=0.0)
             first = number + len(messages)
             own = [
-                self._read_row(i, f"{USER}{message}{END}", first + j, person.quotes, person.values)
+                self.rows.read(i, f"{USER}{message}{END}", first + j, person.quotes, person.values)
                 for j, message in enumerate(person.messages)
             ]
             messages += own
-            rows = (self._cue_row(i, cue, own, is_begun=True) for cue in _asked(person))
-            asking += [row for row in rows if row]
+            asks = (self.rows.reply(i, cue, own, is_begun=True) for cue in person.questions)
+            asking += [row for row in asks if row]
         return messages, asking
 
     def _made_up(self, rng: random.Random, mixture: Mixture) -> Episode:
@@ -295,7 +177,7 @@ class Episodes:
         num_facts = 0 if rng.random() < 0.04 else rng.randint(*mixture.num_facts)
         num_changes = rng.randint(1, 2) if rng.random() < CHANGED else 0
         person = self.people.draw(rng, num_facts, mixture.num_questions, num_changes=num_changes)
-        cues = _asked(person)
+        cues = list(person.questions)
         cues += [Cue(e.user, e.assistant) for e in person.statements]
         if rng.random() < 0.5:
             cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
@@ -310,7 +192,7 @@ class Episodes:
                 else rendered([Exchange(*rng.choice(self.people.small_talk))])
             )
             question = rng.choice(person.questions)
-            continued.append(f"{seen}{opened(question.text)}{question.reply}{END}")
+            continued.append(f"{seen}{opened(question.message)}{question.reply}{END}")
         if rng.random() < UNRELATED:
             exchanges = rng.choice(self.dialogues)
             start = rng.randrange(max(1, len(exchanges) - 4))
@@ -374,107 +256,3 @@ class Episodes:
                 rows[-1] += text
                 length += size
         return rows
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
-
-    def _encoded(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Yield the tokens of `text`, each with where it starts and ends in it."""
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            yield token, first, last
-
-    def _read_row(
-        self, person: int, text: str, number: int, quotes: Sequence[str] = (), values: Sequence[str] = ()
-    ) -> ReadRow:
-        quoted = [found.span() for quote in quotes for found in re.finditer(re.escape(quote), text)]
-        found = (found for value in values for found in whole_words(value).finditer(text))
-        starts = {_beginning(text, each.start()) for each in found}
-        tokens: list[Token] = []
-        token_at: list[int] = []
-        is_person, message = False, 0
-        for i, (token, first, last) in enumerate(islice(self._encoded(text), MAX_ROW_TOKENS)):
-            if token == self.special[USER]:
-                is_person = True
-            elif token == self.special[ASSISTANT]:
-                is_person = False
-            told = Told.NOTHING
-            if is_person and any(start < last and first < end for start, end in quoted):
-                told = Told.VALUE if any(first <= start < last for start in starts) else Told.WORD
-            place = 1 + number * MAX_ROW_TOKENS + i
-            if token == self.special[USER]:
-                message = place
-            tokens.append(Token(token, float(is_person), place, message if is_person else 0, told))
-            token_at += [i] * (last - len(token_at))
-        return ReadRow(person, text, tokens, token_at)
-
-    def _passed_over(self, row: ReadRow) -> Row:
-        """Return a read row as it is passed over: each message `passes` times, of which the last counts."""
-        passed: list[Token] = []
-        for is_message, group in groupby(row.tokens, key=lambda token: token.weight > 0):
-            own = list(group)
-            if is_message:
-                passed += [token._replace(weight=0.0) for token in own] * (self.passes - 1)
-            passed += own
-        return row.person, passed
-
-    def _continued_row(self, person: int, text: str) -> Row:
-        tokens = self._read_row(person, text, 0).tokens
-        return person, [Token(token.id, 0.5 if token.weight else 1.0) for token in tokens]
-
-    def _cue_row(self, person: int, cue: Cue, reads: Sequence[ReadRow], is_begun: bool = False) -> Row | None:
-        """Return the message and its reply as a row; None where what is quoted was cut off in `reads`."""
-        row = [Token(token, 0.0) for token in self._ids(opened(cue.message))[-MAX_PROMPT_TOKENS:]]
-        places, start, end = (0, 0), 0, 0
-        if cue.quote is not None:
-            found = next((found for read in reads if (found := read.places(cue.quote, cue.value))), None)
-            if found is None:
-                return None
-            places = found
-            start = cue.reply.rindex(cue.quote)
-            end = start + len(cue.quote)
-        num_quoted = 0
-        for token, first, last in islice(self._encoded(f"{cue.reply}{END}"), MAX_TARGET_TOKENS):
-            if cue.value and first < len(cue.value):
-                row.append(Token(token, SOUGHT, places[0]))
-            elif not (first < end and start < last):
-                row.append(Token(token, WORDING if first else SOUGHT))
-            elif is_begun and num_quoted == NUM_SOUGHT + 1:
-                break
-            else:
-                row.append(Token(token, SOUGHT if num_quoted < NUM_SOUGHT else FOLLOWING, places[1]))
-                num_quoted += 1
-        return person, row
-
-    def _prompted_row(self, person: int, episode: Episode) -> Row:
-        """Return the whole history and then questions about it, each value asked for once."""
-        tokens = [Token(token, 0.0) for token in self._ids("".join(episode.reads))[-MAX_HISTORY_TOKENS:]]
-        asked: set[str | None] = set()
-        for cue in episode.cues:
-            if cue.quote is None or cue.quote not in asked:
-                asked.add(cue.quote)
-                row = self._cue_row(person, Cue(cue.message, cue.reply), ())
-                tokens += row[1] if row else []
-        return person, tokens
-
-    def _bucketed(self, rows: Sequence[Row]) -> tuple[Rows, ...]:
-        ordered = sorted(rows, key=lambda row: len(row[1]))
-        size = max(1, -(-len(ordered) // BUCKETS))
-        return tuple(self._padded(ordered[i : i + size]) for i in range(0, len(ordered), size))
-
-    def _padded(self, rows: Sequence[Row]) -> Rows:
-        shape = len(rows), max(len(tokens) for _, tokens in rows)
-        ids = torch.full(shape, self.special[PAD])
-        weight, is_real = torch.zeros(shape), torch.zeros(shape)
-        place, message, told = (torch.zeros(shape, dtype=torch.int64) for _ in range(3))
-        for i, (_, tokens) in enumerate(rows):
-            length = len(tokens)
-            ids[i, :length] = torch.tensor([token.id for token in tokens])
-            weight[i, :length] = torch.tensor([token.weight for token in tokens])
-            place[i, :length] = torch.tensor([token.place for token in tokens])
-            message[i, :length] = torch.tensor([token.message for token in tokens])
-            told[i, :length] = torch.tensor([token.told for token in tokens])
-            is_real[i, :length] = 1.0
-        people = torch.tensor([person for person, _ in rows])
-        return Rows(ids, weight, place, message, told, people, is_real)

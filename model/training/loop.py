@@ -42,13 +42,14 @@ from memory.generator import Generator
 from model.application import applied
 from model.base import attention_output_targets
 from model.training import corpus
-from model.training.episodes import Batch, Episodes, Mixture, Rows
+from model.training.episodes import Batch, Episodes, Mixture
 from model.training.facts import load_kinds, load_scenes
 from model.training.growing import grow
 from model.training.muon import Muon
 from model.training.people import People
 from model.training.pooling import POOLING, finding_losses, hold_together, start_pooling
 from model.training.retrieval import Places, caught_inputs
+from model.training.rows import Rows
 from model.training.salience import salience_loss
 from model.training.tokenizer import END, PAD, rendered, token_id, train_tokenizer
 from model.training.values import Values
@@ -143,7 +144,7 @@ def build_tokenizer(config: TrainingConfig, data: Path, people: People) -> PreTr
         for _ in range(config.tokenizer_people):
             person = people.draw(rng, 6, 4)
             yield from (rendered(session) for session in person.sessions)
-            yield from (f"{q.text} {q.reply}" for q in person.questions)
+            yield from (f"{q.message} {q.reply}" for q in person.questions)
         dialogues = corpus.dialogues(data)
         rng.shuffle(dialogues)
         yield from (rendered(dialogue) for dialogue in dialogues[:8000])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from model.conversation import Exchange
 from model.training.facts import Fact, Kind, Scene, Told, scene_links
-from model.training.quoting import answered, quotation
+from model.training.quoting import Cue, answered, quotation
 from model.training.values import Values
 
 SCENE_SHARE = 0.6  # of what a person tells
@@ -29,21 +29,6 @@ SMALL_TALK: list[tuple[str, str]] = [(said, reply) for said, reply in PHRASES["s
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Something the person says in a later session, and the reply to learn.
-
-    Attributes:
-        value, quote: what is asked for, and the words that told it, which the reply quotes; None where it
-            was never said.
-    """
-
-    text: str
-    reply: str
-    value: str | None
-    quote: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class MadeUpPerson:
     """What one person says and asks.
 
@@ -52,7 +37,7 @@ class MadeUpPerson:
         values: all that are told in them.
         changed: those that took the place of another.
         quotes: the words that tell the values.
-        questions: asked afterwards.
+        questions: asked in a later session; of what was never said there is no value.
         statements: what is said afterwards and is no question, each with its reply.
     """
 
@@ -60,7 +45,7 @@ class MadeUpPerson:
     values: tuple[str, ...]
     changed: tuple[str, ...]
     quotes: tuple[str, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[Cue, ...]
     statements: tuple[Exchange, ...]
 
     @property
@@ -242,15 +227,13 @@ class People:
         others = {link: self.values.something(rng) for link in links if rng.random() < 0.7}
         return scene.with_words(others) if others else scene
 
-    def _known(self, rng: random.Random, style: Style, fact: Fact, messages: Sequence[str]) -> Question:
+    def _known(self, rng: random.Random, style: Style, fact: Fact, messages: Sequence[str]) -> Cue:
         text = fact.words(rng.choice(fact.kind.ask))
         # None where a slip of the value's own fell between the words: then the value is all there is to say
         quote = quotation(messages, text, fact.value) or fact.value
-        return Question(style.typed(rng, text), answered(fact.value, quote), fact.value, quote)
+        return Cue(style.typed(rng, text), answered(fact.value, quote), quote, fact.value)
 
-    def _unknown(
-        self, rng: random.Random, style: Style, told: Sequence[Told], facts: Sequence[Fact]
-    ) -> Question:
+    def _unknown(self, rng: random.Random, style: Style, told: Sequence[Told], facts: Sequence[Fact]) -> Cue:
         near = [text for t in told if t.scene for text in t.scene.unknown]
         known = {fact.relation for fact in facts}
         others = [replace(fact, slots=self._slots(rng, fact.kind)) for fact in facts if fact.kind.slots]
@@ -263,7 +246,7 @@ class People:
                 if other.relation not in known:
                     break
             text = other.words(rng.choice(other.kind.ask))
-        return Question(style.typed(rng, text), rng.choice(PHRASES["unknown"]), None, None)
+        return Cue(style.typed(rng, text), rng.choice(PHRASES["unknown"]))
 
     def _sessions(
         self, rng: random.Random, style: Style, told: Sequence[Told]

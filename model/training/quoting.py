@@ -9,11 +9,27 @@ reply.
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 MOST_QUOTED = 100  # characters; of a longer message the sentence is quoted
 # no quotation marks: after a space the first word has the tokens that it had in the message
 MENTION = "You said: {quote}"
 REPLY = "{value}. You said: {quote}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A message and the reply to it.
+
+    Attributes:
+        quote: the part of `reply` that only the memory can know; None where there is none.
+        value: with which the reply begins, a part of the quotation; None where it does not.
+    """
+
+    message: str
+    reply: str
+    quote: str | None = None
+    value: str | None = None
 
 
 def quotation(messages: Iterable[str], question: str, value: str) -> str | None:

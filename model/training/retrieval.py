@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memory.generator import Generator, TokenMaps
-from model.training.episodes import Rows
+from model.training.rows import Rows
 
 SHARPNESS = 16.0  # of the softmax over cosines
 RIDGE = 1e-5  # of the trace of the second moment

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memory.generator import TokenMaps
-from model.training.episodes import Rows, Told
+from model.training.rows import Rows, Told
 
 MISSED = 4.0  # weight of a token that tells something, that of another being 1
 

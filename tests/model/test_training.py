@@ -20,24 +20,15 @@ from model.base import BaseModel
 from model.conversation import Exchange, chunks, turn_tokens
 from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
-from model.training.episodes import (
-    NUM_SOUGHT,
-    SOUGHT,
-    Batch,
-    Cue,
-    Episode,
-    Episodes,
-    Mixture,
-    Row,
-    Told,
-)
+from model.training.episodes import Batch, Mixture
 from model.training.facts import Kind, Scene, load_kinds, load_scenes
 from model.training.loop import Training, TrainingConfig, build_models, losses
 from model.training.muon import Muon
 from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, Style
 from model.training.pooling import POOLING, finding_losses
-from model.training.quoting import MOST_QUOTED, answered, quotation
+from model.training.quoting import MOST_QUOTED, Cue, answered, quotation
 from model.training.retrieval import SHARPNESS, Places, caught_inputs, first_sought, retrieval_loss
+from model.training.rows import NUM_SOUGHT, SOUGHT, Row, RowEncoder, Told
 from model.training.salience import MISSED, salience_loss
 from model.training.tokenizer import opened, rendered
 from model.training.values import SOURCES, Values
@@ -236,7 +227,7 @@ def test_a_row_is_read_in_training_as_the_chat_reads_it(corpus: Path, tmp_path: 
         Exchange("He is Biscuit", "Good for him."),
         Exchange("and I swim", ""),
     ]
-    row = training.episodes._passed_over(training.episodes._read_row(0, rendered(session), 0))[1]
+    row = training.episodes.rows.passed_over(training.episodes.rows.read(0, rendered(session), 0))[1]
     training.export(tmp_path / "model")
     lm = BaseModel.load(tmp_path / "model", quantize="none", device="cpu")
     config = Generator.from_pretrained(tmp_path / "model" / "generator").config
@@ -296,7 +287,7 @@ def test_the_loss_of_a_batch_is_that_of_each_person_alone(corpus: Path, tmp_path
     training = Training(SMALL, corpus, tmp_path)
     for _, parameter in training.generator.named_parameters():
         parameter.data.mul_(2.0)  # so that an adapter of somebody else would show
-    episodes = training.episodes
+    encoder = training.episodes.rows
     texts = [
         ("My dog is Rex.", "Rex?"),
         ("I live in Oslo, far from Rome.", "Oslo then?"),
@@ -304,22 +295,22 @@ def test_the_loss_of_a_batch_is_that_of_each_person_alone(corpus: Path, tmp_path
     ]
     alone = []
     for said, asked in texts:
-        rows = [_once(episodes, 0, said)]
-        question = [episodes._cue_row(0, Cue(asked, "It is."), ())]
+        rows = [_once(encoder, 0, said)]
+        question = [encoder.reply(0, Cue(asked, "It is."), ())]
         alone.append(_answer_loss(training, [rows], [question], 1))
-    reads = [_once(episodes, i, s) for i, (s, _) in enumerate(texts)]
-    asks = [episodes._cue_row(i, Cue(q, "It is."), ()) for i, (_, q) in enumerate(texts)]
+    reads = [_once(encoder, i, s) for i, (s, _) in enumerate(texts)]
+    asks = [encoder.reply(i, Cue(q, "It is."), ()) for i, (_, q) in enumerate(texts)]
     together = _answer_loss(training, [reads], [asks], 3)
     assert together == pytest.approx(sum(alone) / 3, rel=1e-4)
 
 
-def _once(episodes: Episodes, person: int, said: str) -> Row:
-    row = episodes._read_row(person, rendered([Exchange(said, "Nice.")]), 0)
+def _once(encoder: RowEncoder, person: int, said: str) -> Row:
+    row = encoder.read(person, rendered([Exchange(said, "Nice.")]), 0)
     return row.person, row.tokens
 
 
 def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num_people: int) -> float:
-    padded = training.episodes._padded
+    padded = training.episodes.rows.padded
     batch = Batch(
         tuple(padded(r) for r in reads),
         tuple(padded(r) for r in reads),
@@ -362,14 +353,14 @@ def test_the_question_finds_its_place_among_what_everybody_said() -> None:
 def test_a_quotation_is_sought_in_its_message_one_token_earlier(corpus: Path, tmp_path: Path) -> None:
     """In its own person's, where it was said, and not in the assistant's words or in another's."""
     training = Training(SMALL, corpus, tmp_path)
-    episodes = training.episodes
+    encoder = training.episodes.rows
     said = ["My dog is Rex.", "My dog is Rex.", "I sing."]
-    reads = [episodes._read_row(i, rendered([Exchange(s, "Rex.")]), i) for i, s in enumerate(said)]
+    reads = [encoder.read(i, rendered([Exchange(s, "Rex.")]), i) for i, s in enumerate(said)]
     cues = [Cue("Who?", "You said: dog is Rex.", "dog is Rex."), Cue("Who?", "No.")]
-    asked = [episodes._cue_row(i, cues[i == 2], [reads[i]]) for i in range(3)]
-    assert episodes._cue_row(2, cues[0], [reads[2]]) is None
-    read = episodes._padded([(row.person, row.tokens) for row in reads])
-    asking = episodes._padded([row for row in asked if row])
+    asked = [encoder.reply(i, cues[i == 2], [reads[i]]) for i in range(3)]
+    assert encoder.reply(2, cues[0], [reads[2]]) is None
+    read = encoder.padded([(row.person, row.tokens) for row in reads])
+    asking = encoder.padded([row for row in asked if row])
     places = Places()
     keys = torch.ones(*read.ids.shape, 4)
     places.add_keys({"layer": TokenMaps(keys, keys, None)}, read)
@@ -383,27 +374,27 @@ def test_a_quotation_is_sought_in_its_message_one_token_earlier(corpus: Path, tm
 
 def test_what_is_quoted_has_the_tokens_that_it_had_where_it_was_said(corpus: Path, tmp_path: Path) -> None:
     """At the beginning of a message and within one; only what is not quoted may be worded in another way."""
-    episodes = Training(SMALL, corpus, tmp_path).episodes
-    row = episodes._read_row(0, rendered([Exchange("Zorbix is my dog. Qualv barks", "Oh.")]), 3)
+    encoder = Training(SMALL, corpus, tmp_path).episodes.rows
+    row = encoder.read(0, rendered([Exchange("Zorbix is my dog. Qualv barks", "Oh.")]), 3)
     for quote in ("Zorbix is my dog.", "Qualv barks"):
-        cue = episodes._cue_row(0, Cue("Who?", f"You said: {quote}", quote), [row])
+        cue = encoder.reply(0, Cue("Who?", f"You said: {quote}", quote), [row])
         assert cue is not None
         quoted = [token for token in cue[1] if token.place]
         said = [token.id for token in row.tokens]
         start = said.index(quoted[0].id)
         assert [token.id for token in quoted] == said[start : start + len(quoted)]
-        assert episodes.tokenizer.decode([token.id for token in quoted]).strip() == quote
+        assert encoder.tokenizer.decode([token.id for token in quoted]).strip() == quote
         assert {token.place for token in quoted} == {row.tokens[1].message}
         assert [token.weight for token in quoted[:NUM_SOUGHT]] == [SOUGHT] * NUM_SOUGHT
 
 
 def test_a_value_is_sought_where_it_was_told(corpus: Path, tmp_path: Path) -> None:
     """Its first token at its own place, and not where else the message has it; the quotation anywhere."""
-    episodes = Training(SMALL, corpus, tmp_path).episodes
-    row = episodes._read_row(0, rendered([Exchange("Rex! My dog is Rex.", "Oh.")]), 3)
-    cue = episodes._cue_row(0, Cue("Who?", "Rex. You said: My dog is Rex.", "My dog is Rex.", "Rex"), [row])
+    encoder = Training(SMALL, corpus, tmp_path).episodes.rows
+    row = encoder.read(0, rendered([Exchange("Rex! My dog is Rex.", "Oh.")]), 3)
+    cue = encoder.reply(0, Cue("Who?", "Rex. You said: My dog is Rex.", "My dog is Rex.", "Rex"), [row])
     assert cue is not None
-    reply = cue[1][len(episodes._ids(opened("Who?"))) :]
+    reply = cue[1][len(encoder.ids(opened("Who?"))) :]
     end = next(i for i, token in enumerate(reply) if not token.place)
     value = [token for token in row.tokens if token.place == reply[0].place]
     assert [token.id for token in value] == [reply[0].id]
@@ -414,12 +405,12 @@ def test_a_value_is_sought_where_it_was_told(corpus: Path, tmp_path: Path) -> No
 
 def test_the_words_that_tell_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
     """Not in the assistant's mouth; the first token of a value by itself."""
-    episodes = Training(SMALL, corpus, tmp_path).episodes
+    encoder = Training(SMALL, corpus, tmp_path).episodes.rows
     text = rendered([Exchange("well my dog is REX, ok", "is REX?")])
-    row = episodes._read_row(0, text, 0, ["is REX"], ["REX"])
-    for tokens in (row.tokens, episodes._passed_over(row)[1]):
-        marked = episodes.tokenizer.decode([token.id for token in tokens if token.told])
-        times = 1 if tokens is row.tokens else episodes.passes
+    row = encoder.read(0, text, 0, ["is REX"], ["REX"])
+    for tokens in (row.tokens, encoder.passed_over(row)[1]):
+        marked = encoder.tokenizer.decode([token.id for token in tokens if token.told])
+        times = 1 if tokens is row.tokens else encoder.passes
         assert marked.replace(" ", "") == "isREX" * times
         assert sum(token.told == Told.VALUE for token in tokens) == times
 
@@ -429,13 +420,13 @@ def test_the_gates_learn_which_tokens_tell_something(
     corpus: Path, tmp_path: Path, beginnings: str | None, least: Told
 ) -> None:
     """Against a slow sum over the tokens that are read, of the people of whom it is known."""
-    episodes = Training(SMALL, corpus, tmp_path).episodes
+    encoder = Training(SMALL, corpus, tmp_path).episodes.rows
     said = [("My dog is Rex.", ["dog is Rex"]), ("I sing.", []), ("A story of Rex.", ["Rex"])]
     reads = [
-        episodes._read_row(i, rendered([Exchange(s, "Ok.")]), i, quotes, ["Rex"])
+        encoder.read(i, rendered([Exchange(s, "Ok.")]), i, quotes, ["Rex"])
         for i, (s, quotes) in enumerate(said)
     ]
-    rows = episodes._padded([(row.person, row.tokens) for row in reads])
+    rows = encoder.padded([(row.person, row.tokens) for row in reads])
     gate = torch.linspace(-2, 2, rows.ids.numel()).view_as(rows.ids)
     keys = torch.ones(*rows.ids.shape, 4)
     loss, num_tokens = salience_loss({"layer": TokenMaps(keys, keys, gate)}, rows, 2, beginnings)
@@ -453,15 +444,15 @@ def test_the_gates_learn_which_tokens_tell_something(
 def test_asking_with_the_history_in_the_prompt_asks_for_each_quotation_once(
     corpus: Path, tmp_path: Path
 ) -> None:
-    episodes = Training(SMALL, corpus, tmp_path).episodes
+    encoder = Training(SMALL, corpus, tmp_path).episodes.rows
     quote = "My dog is Rex."
     cues = (Cue("A?", f"You said: {quote}", quote), Cue("B?", f"You said: {quote}", quote), Cue("C?", "No."))
     told = (rendered([Exchange(quote, "Nice.")]),)
-    person, tokens = episodes._prompted_row(4, Episode(told, (), cues))
+    person, tokens = encoder.prompted(4, told, cues)
     assert person == 4
-    assert episodes.tokenizer.decode([token.id for token in tokens]).count("Rex") == 2
-    assert not any(token.weight for token in tokens[: len(episodes._ids(told[0]))])
-    assert "No." in episodes.tokenizer.decode([token.id for token in tokens if token.weight])
+    assert encoder.tokenizer.decode([token.id for token in tokens]).count("Rex") == 2
+    assert not any(token.weight for token in tokens[: len(encoder.ids(told[0]))])
+    assert "No." in encoder.tokenizer.decode([token.id for token in tokens if token.weight])
 
 
 def test_what_only_one_message_says_is_asked_for_by_it(corpus: Path, tmp_path: Path) -> None:
