@@ -20,10 +20,10 @@ from transformers import PreTrainedTokenizerFast
 
 from model.conversation import Exchange
 from model.training.corpus import Story
-from model.training.people import PHRASES, SMALL_TALK, People
+from model.training.people import PHRASES, SMALL_TALK, MadeUpPerson, People
 from model.training.quoting import MENTION, Cue, answered, quotation, sentences
 from model.training.rows import MAX_ROW_TOKENS, ReadRow, Row, RowEncoder, Rows
-from model.training.tokenizer import END, USER, opened, rendered
+from model.training.tokenizer import END, opened, rendered
 
 BEGUN = 0.6  # share of the quotations of which only the first tokens are asked for: the rest is soon learnt
 
@@ -156,7 +156,7 @@ class Episodes:
         )
 
     def _seeking(self, rng: random.Random, mixture: Mixture, number: int) -> tuple[list[ReadRow], list[Row]]:
-        """Return the messages of the people who only seek, numbered from `number` on, and their questions."""
+        """Return what the people who only seek tell, in rows from `number` on, and their questions."""
         messages: list[ReadRow] = []
         asking: list[Row] = []
         for i in range(mixture.seekers):
@@ -164,8 +164,8 @@ class Episodes:
             person = self.people.draw(rng, num_facts, mixture.num_questions, unknown=0.0)
             first = number + len(messages)
             own = [
-                self.rows.read(i, f"{USER}{message}{END}", first + j, person.quotes, person.values)
-                for j, message in enumerate(person.messages)
+                self.rows.read(i, row, first + j, person.quotes, person.values)
+                for j, row in enumerate(self._told(person))
             ]
             messages += own
             asks = (self.rows.reply(i, cue, own, is_begun=True) for cue in person.questions)
@@ -182,7 +182,7 @@ class Episodes:
         if rng.random() < 0.5:
             cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
         cues += self._mentions(rng, person.messages, int(mixture.num_questions * MENTIONED))
-        reads = [row for session in person.sessions for row in self._split(session)]
+        reads = self._told(person)
         continued = []
         if reads and rng.random() < 0.2:
             # the fact may still be in view, or something else may stand between
@@ -241,6 +241,9 @@ class Episodes:
                 named = " ".join(rng.sample(sorted(own), min(len(own), rng.choice([1, 1, 2, 3]))))
                 cues.append(Cue(rng.choice(PHRASES["ask_about"]).format(words=named), reply, quote))
         return cues
+
+    def _told(self, person: MadeUpPerson) -> list[str]:
+        return [row for session in person.sessions for row in self._split(session)]
 
     def _split(self, exchanges: Sequence[Exchange]) -> list[str]:
         """Return the session as rows of whole exchanges, about as long as a row may be."""

@@ -25,9 +25,9 @@ MAX_HISTORY_TOKENS = 400
 MAX_PROMPT_TOKENS = 48
 MAX_TARGET_TOKENS = 56
 # weights in a reply: of what could have been worded in any way; of the value and the first tokens of a
-# quotation, which must be found by the question, and of the first token of all, which says whether there is
-# anything to be found; of the others, which follow from them
-WORDING, SOUGHT, FOLLOWING = 0.3, 1.0, 0.15
+# quotation, which must be found by the question; of the first token where nothing is to be found, less, since
+# people put things in ways that a training never saw; of the others, which follow from them
+WORDING, SOUGHT, DECLINING, FOLLOWING = 0.3, 1.0, 0.15, 0.15
 NUM_SOUGHT = 3
 BUCKETS = 6
 
@@ -189,7 +189,7 @@ class RowEncoder:
             if cue.value and first < len(cue.value):
                 row.append(Token(token, SOUGHT, places[0]))
             elif not (first < end and start < last):
-                row.append(Token(token, WORDING if first else SOUGHT))
+                row.append(Token(token, WORDING if first else DECLINING))
             elif is_begun and num_quoted == NUM_SOUGHT + 1:
                 break
             else:

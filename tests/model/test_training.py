@@ -30,7 +30,7 @@ from model.training.quoting import MOST_QUOTED, Cue, answered, quotation
 from model.training.retrieval import SHARPNESS, Places, caught_inputs, first_sought, retrieval_loss
 from model.training.rows import NUM_SOUGHT, SOUGHT, Row, RowEncoder, Told
 from model.training.salience import MISSED, salience_loss
-from model.training.tokenizer import opened, rendered
+from model.training.tokenizer import ASSISTANT, opened, rendered
 from model.training.values import SOURCES, Values
 
 KINDS = load_kinds()
@@ -247,6 +247,16 @@ def test_a_batch_is_decided_by_seed_and_step(corpus: Path, tmp_path: Path) -> No
     first, second = (episodes.batch(random.Random("1/7"), mixture) for _ in range(2))
     assert all(torch.equal(a.ids, b.ids) for a, b in zip(first.cues, second.cues, strict=True))
     assert sum(len(rows.ids) for rows in first.cues) >= 4 * 3
+
+
+def test_who_only_seeks_is_read_with_what_was_said_before(corpus: Path, tmp_path: Path) -> None:
+    """ "In May" says something only after what it answers, so rows are those of a chat, replies and all."""
+    episodes = Training(SMALL, corpus, tmp_path).episodes
+    batch = episodes.batch(random.Random(0), Mixture(0, 0, 0, (6, 6), 3, reconstructed=0.0, seekers=4))
+    texts = [episodes.rows.tokenizer.decode(ids) for rows in batch.messages for ids in rows.ids]
+    assert all(ASSISTANT in text for text in texts)
+    assert any(text.count(ASSISTANT) > 1 for text in texts)
+    assert all(bool((rows.weight.sum(1) > 0).all()) for rows in batch.messages)
 
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(corpus: Path, tmp_path: Path) -> None:
