@@ -11,7 +11,7 @@ from app.cli import main
 HELD_OUT = Path(__file__).parent / "held_out.jsonl"
 # A floor under what was measured when the weights were committed, against a change that breaks recall; the
 # goal stands in model/README.md and is higher.
-MEMORY_FLOOR = 0.38
+MEMORY_FLOOR = 0.55
 NONE_CEILING = 0.10
 
 
