@@ -49,8 +49,8 @@ class Episode:
 class Batch:
     """Episodes of G people as tokens; rows of about one length stand together, to spare padding.
 
-    The made-up people come first: of them it is known which tokens tell a value. Of more people there are
-    only messages and questions about them (`messages`, `asking`), for the lesson of finding.
+    The made-up people come first: of them it is known which tokens tell a value. Of more people there is
+    only what they say and what they ask (`messages`, `asking`), for the lesson of finding.
     """
 
     reads: tuple[Rows, ...]
