@@ -22,7 +22,8 @@ from model.training.averaging import WEIGHTS, average
 from model.training.corpus import paired
 from model.training.episodes import Batch, Mixture
 from model.training.facts import Kind, Scene, load_kinds, load_scenes
-from model.training.loop import Training, TrainingConfig, build_models, losses
+from model.training.loop import Training, TrainingConfig, build_models
+from model.training.losses import losses
 from model.training.muon import Muon
 from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, Style
 from model.training.pooling import POOLING, finding_losses
