@@ -8,8 +8,10 @@ was a treadmill in it. A person has one style: careful, lower case, without punc
 import random
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from model.conversation import Exchange
@@ -114,10 +116,11 @@ class People:
         small_talk: Sequence[tuple[str, str]],
     ) -> None:
         self.kinds = list(kinds)
-        self.scenes = list(scenes)
+        self.scenes = sorted(scenes, key=lambda scene: len(scene.kinds))
         self.values = values
         self.small_talk = list(small_talk)
-        self._links = scene_links(scenes)
+        self._links = scene_links(self.scenes)
+        self._num_facts = list(accumulate(len(scene.kinds) for scene in self.scenes))
 
     def draw(
         self,
@@ -140,9 +143,9 @@ class People:
         told: list[Told] = []
         facts: list[Fact] = []
         while len(facts) < num_facts:
-            new = self._told(rng, style, facts)
+            new = self._told(rng, style, facts, num_facts - len(facts))
             known = {fact.relation for fact in facts}
-            if len(facts) + len(new.facts) <= num_facts and known.isdisjoint(f.relation for f in new.facts):
+            if known.isdisjoint(fact.relation for fact in new.facts):
                 told.append(new)
                 facts += new.facts
         values = [fact.value for fact in facts]
@@ -193,11 +196,14 @@ class People:
         said = pattern.format(said=fact.words(rng.choice(fact.kind.say)))
         return Exchange(style.typed(rng, said, keep=[fact.value]), self._acknowledgement(rng, fact))
 
-    def _told(self, rng: random.Random, style: Style, others: Sequence[Fact]) -> Told:
-        if not self.scenes or rng.random() >= SCENE_SHARE:
+    def _told(self, rng: random.Random, style: Style, others: Sequence[Fact], most: int = 1000) -> Told:
+        """Return something that a person could tell beside the facts `others`, of at most `most` facts."""
+        num_scenes = bisect_right(self.scenes, most, key=lambda scene: len(scene.kinds))
+        if not num_scenes or rng.random() >= SCENE_SHARE:
             fact = self._fact(rng, others)
             return Told((replace(fact, value=style.spelled(fact.value)),))
-        number = rng.randrange(len(self.scenes))
+        # each fact is as likely as any other, so long chats are drawn more often than short ones
+        number = bisect_right(self._num_facts, rng.randrange(self._num_facts[num_scenes - 1]))
         scene = self._relinked(rng, self.scenes[number], self._links[number])
         facts = (Fact(kind, {}, style.spelled(self.values.draw(rng, kind.value))) for kind in scene.kinds)
         return Told(tuple(facts), scene)
