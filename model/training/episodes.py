@@ -30,6 +30,7 @@ BEGUN = 0.6  # share of the quotations of which only the first tokens are asked 
 # shares of the made-up people who change something they said, and who chat of something else: a memory must
 # not get in the way of what has nothing to do with it
 CHANGED, UNRELATED = 0.5, 0.4
+UNKNOWN = 0.25  # share of their questions that cannot be answered
 NUM_MENTIONS = 4  # questions about what was said in a dialogue
 MENTIONED = 0.15  # share of the questions of made-up people that only name a word of what was said
 
@@ -50,7 +51,8 @@ class Batch:
     """Episodes of G people as tokens; rows of about one length stand together, to spare padding.
 
     The made-up people come first: of them it is known which tokens tell a value. Of more people there is
-    only what they say and what they ask (`messages`, `asking`), for the lesson of finding.
+    only what they say and what they ask (`messages`, `asking`), for the lesson of finding. With the
+    tokens `declining` begins a reply that says that something was never said.
     """
 
     reads: tuple[Rows, ...]
@@ -62,6 +64,7 @@ class Batch:
     num_people: int
     num_made_up: int
     num_seekers: int
+    declining: tuple[int, ...]
 
     @property
     def num_tokens(self) -> int:
@@ -74,7 +77,7 @@ class Batch:
             tuple(rows.to(device) for rows in part) for part in self._parts()
         )
         sizes = self.num_people, self.num_made_up, self.num_seekers
-        return Batch(reads, predicted, cues, prompted, messages, asking, *sizes)
+        return Batch(reads, predicted, cues, prompted, messages, asking, *sizes, self.declining)
 
     def _parts(self) -> tuple[tuple[Rows, ...], ...]:
         return self.reads, self.predicted, self.cues, self.prompted, self.messages, self.asking
@@ -116,6 +119,7 @@ class Episodes:
         passes: int,
     ) -> None:
         self.rows = RowEncoder(tokenizer, passes)
+        self.declining = tuple(sorted({self.rows.ids(reply)[0] for reply in PHRASES["unknown"]}))
         self.people = people
         self.stories = stories
         self.dialogues = dialogues
@@ -153,6 +157,7 @@ class Episodes:
             len(episodes),
             mixture.people,
             mixture.seekers,
+            self.declining,
         )
 
     def _seeking(self, rng: random.Random, mixture: Mixture, number: int) -> tuple[list[ReadRow], list[Row]]:
@@ -176,11 +181,12 @@ class Episodes:
         # now and then somebody has said nothing: then nothing is known
         num_facts = 0 if rng.random() < 0.04 else rng.randint(*mixture.num_facts)
         num_changes = rng.randint(1, 2) if rng.random() < CHANGED else 0
-        person = self.people.draw(rng, num_facts, mixture.num_questions, num_changes=num_changes)
+        person = self.people.draw(rng, num_facts, mixture.num_questions, UNKNOWN, num_changes=num_changes)
         cues = list(person.questions)
-        cues += [Cue(e.user, e.assistant) for e in person.statements]
+        cues += [Cue(e.user, e.assistant, is_question=False) for e in person.statements]
         if rng.random() < 0.5:
-            cues.append(Cue(*rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)))
+            said, reply = rng.choice(self.people.small_talk if rng.random() < 0.7 else SMALL_TALK)
+            cues.append(Cue(said, reply, is_question=False))
         cues += self._mentions(rng, person.messages, int(mixture.num_questions * MENTIONED))
         reads = self._told(person)
         continued = []
@@ -214,7 +220,7 @@ class Episodes:
         reads = self._split(exchanges[start:middle])
         later = self._split(exchanges[middle : middle + 5])[:1]
         chats = [rng.choice(exchanges) for _ in range(2)]
-        cues = [Cue(e.user, e.assistant) for e in chats]
+        cues = [Cue(e.user, e.assistant, is_question=False) for e in chats]
         cues += self._mentions(rng, [e.user for e in exchanges[start:middle]], NUM_MENTIONS)
         return Episode(tuple(reads[:4]), tuple(later), tuple(cues))
 

@@ -24,9 +24,13 @@ from model.application import applied
 from model.training.episodes import Batch
 from model.training.pooling import POOLING, finding_losses
 from model.training.retrieval import Places, caught_inputs
-from model.training.rows import Rows
+from model.training.rows import Rows, Told
 from model.training.salience import salience_loss
 
+# nats by which declining is made likelier while it is learnt, so that it is less likely afterwards: what is
+# put in words never seen in training is not to be taken for never said (logit adjustment, Menon et al.,
+# arXiv 2007.07314)
+MARGIN = 3.0
 WEIGHTS = {
     "answer": 1.0,
     "again": 1.0,
@@ -61,7 +65,7 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
     answers = []
     for rows in batch.cues:
         with caught_inputs(network, adapter.updates) as inputs:
-            answers.append(_adapted_loss(network, adapter, rows))
+            answers.append(_adapted_loss(network, adapter, rows, batch.declining))
         places.add_queries(generator, inputs, rows)
     finding = finding_losses(network, generator, batch) if batch.asking else {}
     parts = {
@@ -69,30 +73,47 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
         "retrieval": [places.loss()],
         **{name: [loss] for name, loss in finding.items()},
         "salience": salience,
-        "prompted": [_plain_loss(network, rows) for rows in batch.prompted],
+        "prompted": [_plain_loss(network, rows, batch.declining) for rows in batch.prompted],
         "again": [_adapted_loss(network, adapter, rows) for rows in batch.predicted],
         "language": language,
     }
     return {name: _mean(each) for name, each in parts.items() if each}
 
 
-def _plain_loss(network: LlamaForCausalLM, rows: Rows) -> tuple[Tensor, Tensor]:
+def _plain_loss(
+    network: LlamaForCausalLM, rows: Rows, declining: Sequence[int] = ()
+) -> tuple[Tensor, Tensor]:
     hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
-    return _next_token_loss(network, hidden, rows.ids, rows.weight)
+    decides = rows.told == Told.DECISION
+    return _next_token_loss(network, hidden, rows.ids, rows.weight, decides, declining)
 
 
-def _adapted_loss(network: LlamaForCausalLM, adapter: Adapter, rows: Rows) -> tuple[Tensor, Tensor]:
+def _adapted_loss(
+    network: LlamaForCausalLM, adapter: Adapter, rows: Rows, declining: Sequence[int] = ()
+) -> tuple[Tensor, Tensor]:
     with applied(network, adapter.rows(rows.person)):
-        return _plain_loss(network, rows)
+        return _plain_loss(network, rows, declining)
 
 
 def _next_token_loss(
-    network: LlamaForCausalLM, hidden: Tensor, ids: Tensor, weight: Tensor
+    network: LlamaForCausalLM,
+    hidden: Tensor,
+    ids: Tensor,
+    weight: Tensor,
+    decides: Tensor | None = None,
+    declining: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:
-    """Return the weighted sum of the losses and the sum of the weights."""
+    """Return the weighted sum of the losses and the sum of the weights.
+
+    Where `decides`, bool `[N, T]`, the tokens `declining` are MARGIN likelier than the network has them.
+    """
     # the vocabulary projection is a third of such a small model: only where a token counts
     counted = weight[:, 1:] > 0
     logits = network.lm_head(hidden[:, :-1][counted])
+    if decides is not None:
+        lifted = torch.zeros_like(logits[0])
+        lifted[list(declining)] = MARGIN
+        logits = torch.where(decides[:, 1:][counted].unsqueeze(1), logits + lifted, logits)
     each = functional.cross_entropy(logits, ids[:, 1:][counted], reduction="none")
     weights = weight[:, 1:][counted]
     return (each * weights).sum(), weights.sum()

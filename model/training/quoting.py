@@ -24,12 +24,14 @@ class Cue:
     Attributes:
         quote: the part of `reply` that only the memory can know; None where there is none.
         value: with which the reply begins, a part of the quotation; None where it does not.
+        is_question: whether it asks for something that may have been said.
     """
 
     message: str
     reply: str
     quote: str | None = None
     value: str | None = None
+    is_question: bool = True
 
 
 def quotation(messages: Iterable[str], question: str, value: str) -> str | None:

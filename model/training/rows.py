@@ -8,7 +8,7 @@ Shapes: N rows, T tokens.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import groupby, islice
 from typing import NamedTuple
@@ -24,20 +24,21 @@ MAX_ROW_TOKENS = 144
 MAX_HISTORY_TOKENS = 400
 MAX_PROMPT_TOKENS = 48
 MAX_TARGET_TOKENS = 56
-# weights in a reply: of what could have been worded in any way; of the value and the first tokens of a
-# quotation, which must be found by the question; of the first token where nothing is to be found, less, since
-# people put things in ways that a training never saw; of the others, which follow from them
-WORDING, SOUGHT, DECLINING, FOLLOWING = 0.3, 1.0, 0.15, 0.15
+# weights in a reply: of what could have been worded in any way; of the value, the first tokens of a quotation
+# and the first of declining, which the question decides; of the others, which follow from them
+WORDING, SOUGHT, FOLLOWING = 0.3, 1.0, 0.15
 NUM_SOUGHT = 3
 BUCKETS = 6
 
 
 class Told(IntEnum):
-    """What a token that is read tells: nothing known, a word of what tells a value, the first of a value."""
+    """What a token tells: nothing known; of one that is read, a word of what tells a value, or the first of a
+    value; of one in a reply, whether a question can be answered."""
 
     NOTHING = 0
     WORD = 1
     VALUE = 2
+    DECISION = 3
 
 
 class Token(NamedTuple):
@@ -184,17 +185,19 @@ class RowEncoder:
             places = found
             start = cue.reply.rindex(cue.quote)
             end = start + len(cue.quote)
-        num_quoted = 0
+        num_quoted, first_token = 0, len(row)
         for token, first, last in islice(self._encoded(f"{cue.reply}{END}"), MAX_TARGET_TOKENS):
             if cue.value and first < len(cue.value):
                 row.append(Token(token, SOUGHT, places[0]))
             elif not (first < end and start < last):
-                row.append(Token(token, WORDING if first else DECLINING))
+                row.append(Token(token, SOUGHT if cue.is_question and not first else WORDING))
             elif is_begun and num_quoted == NUM_SOUGHT + 1:
                 break
             else:
                 row.append(Token(token, SOUGHT if num_quoted < NUM_SOUGHT else FOLLOWING, places[1]))
                 num_quoted += 1
+        if cue.is_question:
+            row[first_token] = row[first_token]._replace(told=Told.DECISION)
         return person, row
 
     def prompted(self, person: int, reads: Sequence[str], cues: Sequence[Cue]) -> Row:
@@ -204,7 +207,7 @@ class RowEncoder:
         for cue in cues:
             if cue.quote is None or cue.quote not in asked:
                 asked.add(cue.quote)
-                row = self.reply(person, Cue(cue.message, cue.reply), ())
+                row = self.reply(person, replace(cue, quote=None, value=None), ())
                 tokens += row[1] if row else []
         return person, tokens
 

@@ -23,13 +23,13 @@ from model.training.corpus import paired
 from model.training.episodes import Batch, Mixture
 from model.training.facts import Kind, Scene, load_kinds, load_scenes
 from model.training.loop import Training, TrainingConfig, build_models
-from model.training.losses import losses
+from model.training.losses import MARGIN, _plain_loss, losses
 from model.training.muon import Muon
 from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, Style
 from model.training.pooling import POOLING, finding_losses
 from model.training.quoting import MOST_QUOTED, Cue, answered, quotation
 from model.training.retrieval import SHARPNESS, Places, caught_inputs, first_sought, retrieval_loss
-from model.training.rows import NUM_SOUGHT, SOUGHT, Row, RowEncoder, Told
+from model.training.rows import NUM_SOUGHT, SOUGHT, WORDING, Row, RowEncoder, Told
 from model.training.salience import MISSED, salience_loss
 from model.training.tokenizer import ASSISTANT, opened, rendered
 from model.training.values import SOURCES, Values
@@ -332,6 +332,7 @@ def _answer_loss(training: Training, reads: list[Any], questions: list[Any], num
         num_people,
         num_people,
         num_seekers=0,
+        declining=training.episodes.declining,
     )
     return losses(training.network, training.generator, batch)["answer"].item()
 
@@ -412,6 +413,40 @@ def test_a_value_is_sought_where_it_was_told(corpus: Path, tmp_path: Path) -> No
     assert [token.place for token in row.tokens if token.id == reply[0].id].index(value[0].place) == 1
     assert all(token.weight == SOUGHT for token in reply[:end])
     assert {token.place for token in reply[end:]} == {0, row.tokens[1].message}
+
+
+def test_a_reply_decides_once_whether_something_is_known(corpus: Path, tmp_path: Path) -> None:
+    """With its first token, which weighs as much where nothing is known; small talk decides nothing."""
+    encoder = Training(SMALL, corpus, tmp_path).episodes.rows
+    row = encoder.read(0, rendered([Exchange("My dog is Rex.", "Oh.")]), 3)
+    cues = [
+        Cue("Who?", "Rex. You said: My dog is Rex.", "My dog is Rex.", "Rex"),
+        Cue("Who?", "I don't know that yet."),
+        Cue("Hi!", "I am glad.", is_question=False),
+    ]
+    for cue, decided in zip(cues, (SOUGHT, SOUGHT, None), strict=True):
+        reply = encoder.reply(0, cue, [row])
+        assert reply is not None
+        first = len(encoder.ids(opened(cue.message)))
+        decisions = [i for i, token in enumerate(reply[1]) if token.told == Told.DECISION]
+        assert decisions == ([first] if decided else [])
+        assert reply[1][first].weight == (decided or WORDING)
+
+
+def test_declining_is_learnt_as_if_it_were_likelier(corpus: Path, tmp_path: Path) -> None:
+    """By a margin, and only where something is decided; against the cross-entropy of lifted logits."""
+    training = Training(SMALL, corpus, tmp_path)
+    encoder, lifted = training.episodes.rows, training.episodes.declining[0]
+    for is_question in (True, False):
+        row = encoder.reply(0, Cue("Who?", "Rex.", is_question=is_question), ())
+        assert row is not None
+        rows = encoder.padded([row])
+        logits = training.network(rows.ids).logits[0, :-1].detach().clone()
+        for i, token in enumerate(row[1][1:]):
+            logits[i, lifted] += MARGIN if token.told == Told.DECISION else 0.0
+        each = torch.nn.functional.cross_entropy(logits, rows.ids[0, 1:], reduction="none")
+        total, _ = _plain_loss(training.network, rows, training.episodes.declining)
+        assert total.item() == pytest.approx((each * rows.weight[0, 1:]).sum().item(), rel=1e-4)
 
 
 def test_the_words_that_tell_are_marked_where_the_person_says_them(corpus: Path, tmp_path: Path) -> None:
