@@ -24,7 +24,7 @@ from model.application import applied
 from model.training.episodes import Batch
 from model.training.pooling import POOLING, finding_losses
 from model.training.retrieval import Places, caught_inputs
-from model.training.rows import Rows, Told
+from model.training.rows import Mark, Rows
 from model.training.salience import salience_loss
 
 # nats by which declining is made likelier while it is learnt, so that it is less likely afterwards: what is
@@ -84,7 +84,7 @@ def _plain_loss(
     network: LlamaForCausalLM, rows: Rows, declining: Sequence[int] = ()
 ) -> tuple[Tensor, Tensor]:
     hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
-    decides = rows.told == Told.DECISION
+    decides = rows.mark == Mark.DECISION
     return _next_token_loss(network, hidden, rows.ids, rows.weight, decides, declining)
 
 

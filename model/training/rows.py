@@ -31,7 +31,7 @@ NUM_SOUGHT = 3
 BUCKETS = 6
 
 
-class Told(IntEnum):
+class Mark(IntEnum):
     """What a token tells: nothing known; of one that is read, a word of what tells a value, or the first of a
     value; of one in a reply, whether a question can be answered."""
 
@@ -50,14 +50,14 @@ class Token(NamedTuple):
             memory, the number of the token where the value was told, or of that with which the message
             begins that is quoted; 0 otherwise.
         message: of a token read, the number of the token with which its message begins; 0 otherwise.
-        told: how much it tells, see `Told`.
+        mark: what it tells, see `Mark`.
     """
 
     id: int
     weight: float
     place: int = 0
     message: int = 0
-    told: Told = Told.NOTHING
+    mark: Mark = Mark.NOTHING
 
 
 Row = tuple[int, list[Token]]  # whose it is
@@ -96,7 +96,7 @@ class Rows:
     Attributes:
         ids: int64 `[N, T]`.
         weight: float32 `[N, T]`; how much predicting this token counts, or whether it is read.
-        place, message, told: int64 `[N, T]`; as in `Token`.
+        place, message, mark: int64 `[N, T]`; as in `Token`.
         person: int64 `[N]`; whose rows these are.
         is_real: float32 `[N, T]`; 0 at padding.
     """
@@ -105,13 +105,13 @@ class Rows:
     weight: Tensor
     place: Tensor
     message: Tensor
-    told: Tensor
+    mark: Tensor
     person: Tensor
     is_real: Tensor
 
     def to(self, device: torch.device) -> "Rows":
         """Return the rows on `device`."""
-        parts = (self.ids, self.weight, self.place, self.message, self.told, self.person, self.is_real)
+        parts = (self.ids, self.weight, self.place, self.message, self.mark, self.person, self.is_real)
         return Rows(*(t.to(device) for t in parts))
 
 
@@ -149,13 +149,13 @@ class RowEncoder:
                 is_person = True
             elif token == self.special[ASSISTANT]:
                 is_person = False
-            told = Told.NOTHING
+            mark = Mark.NOTHING
             if is_person and any(start < last and first < end for start, end in quoted):
-                told = Told.VALUE if any(first <= start < last for start in starts) else Told.WORD
+                mark = Mark.VALUE if any(first <= start < last for start in starts) else Mark.WORD
             place = 1 + number * MAX_ROW_TOKENS + i
             if token == self.special[USER]:
                 message = place
-            tokens.append(Token(token, float(is_person), place, message if is_person else 0, told))
+            tokens.append(Token(token, float(is_person), place, message if is_person else 0, mark))
             token_at += [i] * (last - len(token_at))
         return ReadRow(person, text, tokens, token_at)
 
@@ -197,7 +197,7 @@ class RowEncoder:
                 row.append(Token(token, SOUGHT if num_quoted < NUM_SOUGHT else FOLLOWING, places[1]))
                 num_quoted += 1
         if cue.is_question:
-            row[first_token] = row[first_token]._replace(told=Told.DECISION)
+            row[first_token] = row[first_token]._replace(mark=Mark.DECISION)
         return person, row
 
     def prompted(self, person: int, reads: Sequence[str], cues: Sequence[Cue]) -> Row:
@@ -222,14 +222,14 @@ class RowEncoder:
         shape = len(rows), max(len(tokens) for _, tokens in rows)
         ids = torch.full(shape, self.special[PAD])
         weight, is_real = torch.zeros(shape), torch.zeros(shape)
-        place, message, told = (torch.zeros(shape, dtype=torch.int64) for _ in range(3))
+        place, message, mark = (torch.zeros(shape, dtype=torch.int64) for _ in range(3))
         for i, (_, tokens) in enumerate(rows):
             length = len(tokens)
             ids[i, :length] = torch.tensor([token.id for token in tokens])
             weight[i, :length] = torch.tensor([token.weight for token in tokens])
             place[i, :length] = torch.tensor([token.place for token in tokens])
             message[i, :length] = torch.tensor([token.message for token in tokens])
-            told[i, :length] = torch.tensor([token.told for token in tokens])
+            mark[i, :length] = torch.tensor([token.mark for token in tokens])
             is_real[i, :length] = 1.0
         people = torch.tensor([person for person, _ in rows])
-        return Rows(ids, weight, place, message, told, people, is_real)
+        return Rows(ids, weight, place, message, mark, people, is_real)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memory.generator import TokenMaps
-from model.training.rows import Rows, Told
+from model.training.rows import Mark, Rows
 
 MISSED = 4.0  # weight of a token that tells something, that of another being 1
 
@@ -35,8 +35,8 @@ def salience_loss(
     losses = []
     for name, of_target in tokens.items():
         if of_target.gate is not None:
-            least = Told.VALUE if name == beginnings else Told.WORD
-            is_kept = (rows.told >= least)[taught].float()
+            least = Mark.VALUE if name == beginnings else Mark.WORD
+            is_kept = (rows.mark >= least)[taught].float()
             losses.append(
                 functional.binary_cross_entropy_with_logits(
                     of_target.gate[taught], is_kept, pos_weight=is_kept.new_tensor(MISSED), reduction="sum"

@@ -29,7 +29,7 @@ from model.training.people import NUM_STATEMENTS, PHRASES, SMALL_TALK, People, S
 from model.training.pooling import POOLING, finding_losses
 from model.training.quoting import MOST_QUOTED, Cue, answered, quotation
 from model.training.retrieval import SHARPNESS, Places, caught_inputs, first_sought, retrieval_loss
-from model.training.rows import NUM_SOUGHT, SOUGHT, WORDING, Row, RowEncoder, Told
+from model.training.rows import NUM_SOUGHT, SOUGHT, WORDING, Mark, Row, RowEncoder
 from model.training.salience import MISSED, salience_loss
 from model.training.tokenizer import ASSISTANT, opened, rendered
 from model.training.values import SOURCES, Values
@@ -428,7 +428,7 @@ def test_a_reply_decides_once_whether_something_is_known(corpus: Path, tmp_path:
         reply = encoder.reply(0, cue, [row])
         assert reply is not None
         first = len(encoder.ids(opened(cue.message)))
-        decisions = [i for i, token in enumerate(reply[1]) if token.told == Told.DECISION]
+        decisions = [i for i, token in enumerate(reply[1]) if token.mark == Mark.DECISION]
         assert decisions == ([first] if decided else [])
         assert reply[1][first].weight == (decided or WORDING)
 
@@ -443,7 +443,7 @@ def test_declining_is_learnt_as_if_it_were_likelier(corpus: Path, tmp_path: Path
         rows = encoder.padded([row])
         logits = training.network(rows.ids).logits[0, :-1].detach().clone()
         for i, token in enumerate(row[1][1:]):
-            logits[i, lifted] += MARGIN if token.told == Told.DECISION else 0.0
+            logits[i, lifted] += MARGIN if token.mark == Mark.DECISION else 0.0
         each = torch.nn.functional.cross_entropy(logits, rows.ids[0, 1:], reduction="none")
         total, _ = _plain_loss(training.network, rows, training.episodes.declining)
         assert total.item() == pytest.approx((each * rows.weight[0, 1:]).sum().item(), rel=1e-4)
@@ -455,15 +455,15 @@ def test_the_words_that_tell_are_marked_where_the_person_says_them(corpus: Path,
     text = rendered([Exchange("well my dog is REX, ok", "is REX?")])
     row = encoder.read(0, text, 0, ["is REX"], ["REX"])
     for tokens in (row.tokens, encoder.passed_over(row)[1]):
-        marked = encoder.tokenizer.decode([token.id for token in tokens if token.told])
+        marked = encoder.tokenizer.decode([token.id for token in tokens if token.mark])
         times = 1 if tokens is row.tokens else encoder.passes
         assert marked.replace(" ", "") == "isREX" * times
-        assert sum(token.told == Told.VALUE for token in tokens) == times
+        assert sum(token.mark == Mark.VALUE for token in tokens) == times
 
 
-@pytest.mark.parametrize(("beginnings", "least"), [(None, Told.WORD), ("layer", Told.VALUE)])
+@pytest.mark.parametrize(("beginnings", "least"), [(None, Mark.WORD), ("layer", Mark.VALUE)])
 def test_the_gates_learn_which_tokens_tell_something(
-    corpus: Path, tmp_path: Path, beginnings: str | None, least: Told
+    corpus: Path, tmp_path: Path, beginnings: str | None, least: Mark
 ) -> None:
     """Against a slow sum over the tokens that are read, of the people of whom it is known."""
     encoder = Training(SMALL, corpus, tmp_path).episodes.rows
@@ -481,7 +481,7 @@ def test_the_gates_learn_which_tokens_tell_something(
         for j, token in enumerate(row.tokens):
             if token.weight:
                 opened_by = torch.sigmoid(gate[i, j])
-                total -= float(MISSED * opened_by.log() if token.told >= least else (1 - opened_by).log())
+                total -= float(MISSED * opened_by.log() if token.mark >= least else (1 - opened_by).log())
                 count += 1
     assert num_tokens == count
     assert loss.item() == pytest.approx(total, rel=1e-4)
