@@ -14,7 +14,7 @@ test: .venv/checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore tests/browser
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --ignore tests/browser
 
 # The pages as a person meets them, through a Chromium of this machine.
 browser: .venv/checks
