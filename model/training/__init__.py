@@ -9,10 +9,11 @@
 | `values.py` | open-vocabulary values for those facts |
 | `people.py` | made-up people: sessions that hold facts, and questions about them |
 | `corpus.py` | dialogues and stories read from the data folder |
-| `episodes.py` | people and text as batches of tokens |
+| `quoting.py` | a message and the reply to it, which names a value and quotes what told it |
+| `episodes.py`, `rows.py` | people and text as batches, and as rows of tokens |
 | `tokenizer.py` | the tokenizer and the chat template |
-| `loop.py` | the training itself |
-| `retrieval.py`, `salience.py` | lessons for queries and keys, and for gates |
+| `loop.py`, `losses.py` | the training itself, and what it learns from a batch |
+| `retrieval.py`, `pooling.py`, `salience.py` | lessons for keys, for whole messages, for gates |
 | `muon.py` | the optimiser of matrices |
 | `growing.py`, `averaging.py` | a model that begins as a smaller one, and the mean of several |
 | `samples.py`, `generator.py` | apart from all that: the training of a generator for any frozen base |

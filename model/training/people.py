@@ -196,9 +196,13 @@ class People:
         said = pattern.format(said=fact.words(rng.choice(fact.kind.say)))
         return Exchange(style.typed(rng, said, keep=[fact.value]), self._acknowledgement(rng, fact))
 
-    def _told(self, rng: random.Random, style: Style, others: Sequence[Fact], most: int = 1000) -> Told:
+    def _told(
+        self, rng: random.Random, style: Style, others: Sequence[Fact], most: int | None = None
+    ) -> Told:
         """Return something that a person could tell beside the facts `others`, of at most `most` facts."""
-        num_scenes = bisect_right(self.scenes, most, key=lambda scene: len(scene.kinds))
+        num_scenes = len(self.scenes)
+        if most is not None:
+            num_scenes = bisect_right(self.scenes, most, key=lambda scene: len(scene.kinds))
         if not num_scenes or rng.random() >= SCENE_SHARE:
             fact = self._fact(rng, others)
             return Told((replace(fact, value=style.spelled(fact.value)),))
