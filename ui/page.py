@@ -5,6 +5,7 @@ browser sends along is a session's number, the place of a message and a text, an
 that person's own. Gradio keeps no conversation (`ui.keeping`); that of a temporary chat stays in the browser.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +149,8 @@ class ChatPage:
     def _wire(self, at_side: Parts, at: Shown, wide: gr.Checkbox) -> None:
         """Say what happens when a person does something about the conversation."""
         sessions, place = at_side.sessions, [at_side.sessions, at.first]
+        # what replaces or deletes says what it saw: the chat may have gone on in another window
+        seen = [*place, at.conversation]
         shown = [at.box, sessions, at.conversation, at.memory_line]
         # one at a time: sending, saying again and editing all change the same conversation
         answering: dict[str, Any] = {
@@ -160,11 +163,11 @@ class ChatPage:
         replies: list[Any] = [
             at.box.submit(self.replies.say, said, shown, js=SAID, **answering),
             at.conversation.example_select(self.replies.example, begun, shown, **answering),
-            at.conversation.retry(self.replies.retry, place, shown, **answering),
-            at.conversation.option_select(self.replies.retry_last, place, shown, **answering),
-            at.conversation.edit(self.replies.edit, place, shown, **answering),
+            at.conversation.retry(self.replies.retry, seen, shown, **answering),
+            at.conversation.option_select(self.replies.retry_last, seen, shown, **answering),
+            at.conversation.edit(self.replies.edit, seen, shown, **answering),
         ]
-        at.conversation.undo(self.undo, place, shown)
+        at.conversation.undo(self.undo, seen, shown)
         at.box.stop(self.replies.stop, None, None)
         at.earlier.click(self.show_earlier, sessions, [at.earlier, at.first, at.conversation, at.memory_line])
         # who leaves a session while it answers has stopped the reply
@@ -286,11 +289,13 @@ class ChatPage:
         """Return the sessions, and what is left of the open one, after something was forgotten."""
         return self.replies.left_of(user_of(request), session, first)
 
-    def undo(self, session: int | None, first: int | None, request: gr.Request) -> tuple[Any, ...]:
+    def undo(
+        self, session: int | None, first: int | None, seen: Sequence[Any], request: gr.Request
+    ) -> tuple[Any, ...]:
         """Take back what was said last, and put it into the box again."""
         user = user_of(request)
         try:
-            turn, said = self.replies.turn_at(user, session, first, LAST)
+            turn, said = self.replies.turn_at(user, session, first, LAST, len(seen))
             receipt = self._chat.forget(user, Selection(turn_id=turn))
         except RemanenceError as error:
             return gr.skip(), gr.skip(), gr.skip(), str(error)

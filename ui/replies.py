@@ -57,36 +57,51 @@ class Replies:
         yield from self.say(texts.EXAMPLES[number % len(texts.EXAMPLES)], session, request, temporary)
 
     def retry(
-        self, session: int | None, first: int | None, data: gr.RetryData, request: gr.Request
+        self,
+        session: int | None,
+        first: int | None,
+        seen: Sequence[Any],
+        data: gr.RetryData,
+        request: gr.Request,
     ) -> Iterator[Update]:
-        """Make the reply to a message again."""
-        yield from self._say_again(session, first, data.index, None, request)
+        """Make the reply to a message again; `seen` are the messages that the page shows."""
+        yield from self._say_again(session, first, len(seen), data.index, None, request)
 
-    def retry_last(self, session: int | None, first: int | None, request: gr.Request) -> Iterator[Update]:
-        """Make the last reply again."""
-        yield from self._say_again(session, first, LAST, None, request)
+    def retry_last(
+        self, session: int | None, first: int | None, seen: Sequence[Any], request: gr.Request
+    ) -> Iterator[Update]:
+        """Make the last reply again; `seen` are the messages that the page shows."""
+        yield from self._say_again(session, first, len(seen), LAST, None, request)
 
     def edit(
-        self, session: int | None, first: int | None, data: gr.EditData, request: gr.Request
+        self,
+        session: int | None,
+        first: int | None,
+        seen: Sequence[Any],
+        data: gr.EditData,
+        request: gr.Request,
     ) -> Iterator[Update]:
-        """Say something else in the place of a message."""
-        yield from self._say_again(session, first, data.index, str(data.value), request)
+        """Say something else in the place of a message; `seen` are the messages that the page shows."""
+        yield from self._say_again(session, first, len(seen), data.index, str(data.value), request)
 
     def stop(self, request: gr.Request) -> None:
         """Stop the reply that is being made in this tab."""
         if stop := self._stops.get((user_of(request), str(request.session_hash))):
             stop.set()
 
-    def turn_at(self, user: str, session: int | None, first: int | None, place: Any) -> tuple[int, str]:
+    def turn_at(
+        self, user: str, session: int | None, first: int | None, place: Any, num_seen: int | None = None
+    ) -> tuple[int, str]:
         """Return the number of the turn whose message is at `place` of what is shown, and its text.
 
         Args:
             session, first: what is shown, as of `said_in`.
             place: as the browser says; LAST is the last.
+            num_seen: how many messages the page shows, where it matters that they are all there are.
 
         Raises:
             NotFound: there is no such session or no such message.
-            BadRequest: it is a document.
+            BadRequest: it is a document, or has changed since it was shown.
         """
         if session is None:
             raise NotFound(texts.NO_SESSION)
@@ -94,6 +109,8 @@ class Replies:
             raise BadRequest(texts.DOCUMENT_STAYS)
         turns = [turn for turn in self._chat.turns(user, session) if turn.id >= (first or 0)]
         # a message of the person and a reply are one turn
+        if num_seen is not None and num_seen != 2 * len(turns):
+            raise BadRequest(texts.CHANGED_ELSEWHERE)
         number = len(turns) - 1 if place is LAST else place // 2 if isinstance(place, int) else -1
         if not 0 <= number < len(turns):
             raise NotFound(texts.NO_SESSION)
@@ -101,11 +118,17 @@ class Replies:
         return turn.id, turn.user_text
 
     def _say_again(
-        self, session: int | None, first: int | None, place: Any, text: str | None, request: gr.Request
+        self,
+        session: int | None,
+        first: int | None,
+        num_seen: int,
+        place: Any,
+        text: str | None,
+        request: gr.Request,
     ) -> Iterator[Update]:
         """Answer `text`, or the same again, in the place of the message at `place`."""
         try:
-            turn, said = self.turn_at(user_of(request), session, first, place)
+            turn, said = self.turn_at(user_of(request), session, first, place, num_seen)
         except RemanenceError as error:
             gr.Warning(str(error))
             yield (gr.skip(),) * 4

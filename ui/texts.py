@@ -85,6 +85,7 @@ DELETE_SESSION_SURE = "It is deleted and forgotten, and cannot be brought back."
 DELETE_FOR_GOOD = "Delete for good"
 KEEP = "Keep it"
 NO_SESSION = "There is nothing here yet."
+CHANGED_ELSEWHERE = "This chat has changed in another window: load the page again to go on."
 
 NOTHING_READ = "Nothing was read yet."
 OVERVIEW = (

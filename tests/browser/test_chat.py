@@ -4,6 +4,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.site import Site
+from tests.browser.visitor import Visitor
 from ui import texts
 
 
@@ -36,6 +37,21 @@ def test_a_message_that_is_edited_is_answered_in_its_place(visit: Visit) -> None
     ada.open_chat("My cat is called")
     expect(ada.messages).to_have_text(["My cat is called Pepper."])
     expect(ada.replies).to_have_count(1)
+
+
+def test_a_window_that_shows_less_than_there_is_changes_nothing(visit: Visit, site: Site) -> None:
+    """Two windows on one chat: what one of them does not show is not replaced by an edit in it."""
+    ada = visit("Ada Twice")
+    ada.say("My cat is called Marmalade.")
+    other = Visitor(ada.page.context, site)
+    other.page.goto("/")
+    other.open_chat("My cat is called")
+    other.say("She sleeps all day.")
+    ada.edit(0, "My cat is called Pepper.")
+    expect(ada.page.get_by_text(texts.CHANGED_ELSEWHERE).first).to_be_visible()
+    other.reload()
+    other.open_chat("My cat is called")
+    expect(other.messages).to_have_text(["My cat is called Marmalade.", "She sleeps all day."])
 
 
 def test_a_temporary_chat_leaves_nothing(visit: Visit, site: Site) -> None:

@@ -22,6 +22,7 @@ from ui.page import ChatPage
 from ui.replies import Replies
 
 HERE = "http://127.0.0.1:7860"
+SEEN = ["a message", "its reply"]  # in a window: of one turn
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +161,7 @@ def test_a_chat_that_is_deleted_while_it_is_answered_leaves_a_page_that_can_be_u
     """In another tab: the box waits for a message again, and the chat is in no list."""
     list(page.replies.say("I live in Lisbon.", None, browser("Ada")))
     [session] = chat.sessions("Ada")
-    again = page.replies.retry(session.id, 0, SimpleNamespace(index=0), browser("Ada"))
+    again = page.replies.retry(session.id, 0, SEEN, SimpleNamespace(index=0), browser("Ada"))
     next(again)
     page.delete(session.id, browser("Ada"))
     *_, (box, sessions, conversation, line) = again
@@ -186,15 +187,41 @@ def test_a_message_is_edited_answered_again_and_taken_back(page: ChatPage, chat:
         [session] = chat.sessions("Ada") or [None]
         list(page.replies.say(text, session and session.id, ada))
     [session] = chat.sessions("Ada")
-    updates = list(page.replies.retry(session.id, 0, SimpleNamespace(index=2), ada))
+    updates = list(page.replies.retry(session.id, 0, SEEN * 2, SimpleNamespace(index=2), ada))
     assert [m["content"] for m in shown(updates)[-1]][::2] == ["I live in Lisbon.", "I bake bread."]
-    updates = list(page.replies.edit(session.id, 0, SimpleNamespace(index=0, value="I live in Oslo."), ada))
+    oslo = SimpleNamespace(index=0, value="I live in Oslo.")
+    updates = list(page.replies.edit(session.id, 0, SEEN * 2, oslo, ada))
     assert [m["content"] for m in shown(updates)[-1]] == ["I live in Oslo.", "one two three"]
     assert chat.settle("Ada").turns == 1
-    box, sessions, conversation, line = page.undo(session.id, 0, ada)
+    box, sessions, conversation, line = page.undo(session.id, 0, SEEN, ada)
     assert (box, sessions.choices, conversation) == ("I live in Oslo.", [], [])
     assert line.startswith("Forgotten: 1 messages; 0 are kept.")
     assert chat.settle("Ada").turns == 0
+
+
+def test_what_a_window_does_not_show_is_neither_replaced_nor_deleted(
+    page: ChatPage, chat: Chat, warnings: list[str]
+) -> None:
+    """Two windows on one chat: the one that shows less than there is says so, and nothing is lost."""
+    ada = browser("Ada")
+    list(page.replies.say("I live in Lisbon.", None, ada))
+    [session] = chat.sessions("Ada")
+    list(page.replies.say("I bake bread.", session.id, ada))
+    first = SimpleNamespace(index=0, value="I live in Oslo.")
+    for again in (
+        page.replies.retry(session.id, 0, SEEN, first, ada),
+        page.replies.retry_last(session.id, 0, SEEN, ada),
+        page.replies.edit(session.id, 0, SEEN, first, ada),
+    ):
+        [update] = again
+        assert all(skipped(part) for part in update)
+    *unchanged, line = page.undo(session.id, 0, SEEN, ada)
+    assert all(skipped(part) for part in unchanged)
+    assert [*warnings, line] == [texts.CHANGED_ELSEWHERE] * 4
+    assert [turn.user_text for turn in chat.turns("Ada", session.id)] == [
+        "I live in Lisbon.",
+        "I bake bread.",
+    ]
 
 
 @pytest.mark.parametrize("name", ["say", "example", "retry", "retry_last", "edit"])
@@ -209,14 +236,14 @@ def test_what_a_browser_names_wrongly_is_refused(page: ChatPage, chat: Chat, war
     [session] = chat.sessions("Ada")
     [turn] = chat.turns("Ada", session.id)
     for place in (7, -1, None, (0, 1)):
-        [update] = page.replies.retry(session.id, 0, SimpleNamespace(index=place), browser("Ada"))
+        [update] = page.replies.retry(session.id, 0, SEEN, SimpleNamespace(index=place), browser("Ada"))
         assert all(skipped(part) for part in update)
-    *_, update = page.replies.edit(session.id, 0, SimpleNamespace(index=0, value=""), browser("Ada"))
+    *_, update = page.replies.edit(session.id, 0, SEEN, SimpleNamespace(index=0, value=""), browser("Ada"))
     assert "empty" in update[3]
     bob = browser("Bob")
-    [update] = page.replies.edit(session.id, 0, SimpleNamespace(index=0, value="Mine."), bob)
+    [update] = page.replies.edit(session.id, 0, SEEN, SimpleNamespace(index=0, value="Mine."), bob)
     assert all(skipped(part) for part in update)
-    *unchanged, line = page.undo(session.id, 0, bob)
+    *unchanged, line = page.undo(session.id, 0, SEEN, bob)
     assert all(skipped(part) for part in unchanged)
     assert "no session" in line
     assert "no session" in page.side.rename(session.id, "mine", bob)[1]

@@ -90,7 +90,7 @@ def test_of_a_long_chat_the_end_is_shown_and_places_count_from_there(page: ChatP
     _, _, conversation, _, _, first, earlier, temporary = page.open_session(long, True, ADA)
     assert contents(conversation)[::2] == said[7:]
     assert (earlier.visible, temporary) == (True, False)
-    *_, last = page.replies.edit(long, first, SimpleNamespace(index=4, value="other"), ADA)
+    *_, last = page.replies.edit(long, first, conversation, SimpleNamespace(index=4, value="other"), ADA)
     assert last[3].startswith("Memory updated")
     assert [t.user_text for t in chat.turns("Ada", long)] == [*said[:9], "other"]
     *_, update, _ = page.replies.say("more", long, ADA, first=first)
@@ -110,8 +110,8 @@ def test_a_document_is_shown_and_what_is_said_about_it_begins_a_chat(
     assert (sessions.choices, sessions.value) == ([("Document: log.txt", document.id)], document.id)
     assert line == texts.DOCUMENT_GIVEN
     assert page.branch(document.id, 0, at(0), ADA)[4] == texts.DOCUMENT_STAYS
-    assert page.undo(document.id, 0, ADA)[3] == texts.DOCUMENT_STAYS
-    update = next(page.replies.edit(document.id, 0, at(0), ADA))
+    assert page.undo(document.id, 0, conversation, ADA)[3] == texts.DOCUMENT_STAYS
+    update = next(page.replies.edit(document.id, 0, conversation, at(0), ADA))
     assert all(part == gr.skip() for part in update)
     assert warnings == [texts.DOCUMENT_STAYS]
     updates = list(page.replies.say("Who is the keeper?", document.id, ADA))
@@ -142,7 +142,7 @@ def test_a_reply_that_breaks_off_can_be_tried_again(
     assert contents(conversation) == ["I live in Lisbon.", f"My {texts.REPLY_FAILED}"]
     assert conversation[-1]["options"] == [{"value": texts.TRY_AGAIN}]
     assert warnings == [line] == [str(ReplyFailed(None))]
-    *_, update, _ = page.replies.retry_last(sessions.value, 0, ADA)
+    *_, update, _ = page.replies.retry_last(sessions.value, 0, conversation, ADA)
     assert contents(update[2]) == ["I live in Lisbon.", "I see."]
     assert "options" not in update[2][-1]
     [turn] = chat.turns("Ada", sessions.value)
@@ -156,7 +156,7 @@ def test_the_line_says_why_memory_was_not_updated(page: ChatPage, chat: Chat) ->
     *_, last = page.replies.say("two", session, ADA)
     assert last[3].startswith(f"Memory not updated: {texts.WHY_LEFT_OUT} · prompt tokens ")
     chat.set_memory("Ada", False)
-    *_, last = page.replies.retry_last(session, 0, ADA)
+    *_, last = page.replies.retry_last(session, 0, [None] * 4, ADA)
     assert last[3].startswith(f"Memory not updated: {texts.WHY_OFF} · prompt tokens ")
 
 
