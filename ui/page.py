@@ -1,8 +1,9 @@
 """The chat page: the side, the conversation, a line about the memory, and the memory itself.
 
 Everything is looked up for the person whom the cookie names (`request.username`), at every event: what the
-browser sends along is a session's number, the place of a message and a text, and `Chat` finds nothing but
-that person's own. Gradio keeps no conversation (`ui.keeping`); that of a temporary chat stays in the browser.
+browser sends along is a session's number, the place of a message, a text and what is shown, of which only
+the number of messages counts but in a temporary chat; and `Chat` finds nothing but that person's own. Gradio
+keeps no conversation (`ui.keeping`); that of a temporary chat stays in the browser.
 """
 
 from collections.abc import Sequence

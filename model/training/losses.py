@@ -60,7 +60,7 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
         salience.append(salience_loss(tokens, rows, batch.num_made_up, beginnings=pooling))
         # the second time a message stands there is nothing to learn from it
         once = rows.is_real - rows.weight if generator.config.passes == 2 else rows.is_real
-        language.append(_next_token_loss(network, output.last_hidden_state, rows.ids, once))
+        language.append(_next_token_loss(network, output.last_hidden_state, rows, once, batch.declining))
     adapter = generator.training_adapter(sums)
     answers = []
     for rows in batch.cues:
@@ -74,47 +74,37 @@ def losses(network: LlamaForCausalLM, generator: Generator, batch: Batch) -> dic
         **{name: [loss] for name, loss in finding.items()},
         "salience": salience,
         "prompted": [_plain_loss(network, rows, batch.declining) for rows in batch.prompted],
-        "again": [_adapted_loss(network, adapter, rows) for rows in batch.predicted],
+        "again": [_adapted_loss(network, adapter, rows, batch.declining) for rows in batch.predicted],
         "language": language,
     }
     return {name: _mean(each) for name, each in parts.items() if each}
 
 
-def _plain_loss(
-    network: LlamaForCausalLM, rows: Rows, declining: Sequence[int] = ()
-) -> tuple[Tensor, Tensor]:
+def _plain_loss(network: LlamaForCausalLM, rows: Rows, declining: Sequence[int]) -> tuple[Tensor, Tensor]:
     hidden = network.model(input_ids=rows.ids, use_cache=False).last_hidden_state
-    decides = rows.mark == Mark.DECISION
-    return _next_token_loss(network, hidden, rows.ids, rows.weight, decides, declining)
+    return _next_token_loss(network, hidden, rows, rows.weight, declining)
 
 
 def _adapted_loss(
-    network: LlamaForCausalLM, adapter: Adapter, rows: Rows, declining: Sequence[int] = ()
+    network: LlamaForCausalLM, adapter: Adapter, rows: Rows, declining: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     with applied(network, adapter.rows(rows.person)):
         return _plain_loss(network, rows, declining)
 
 
 def _next_token_loss(
-    network: LlamaForCausalLM,
-    hidden: Tensor,
-    ids: Tensor,
-    weight: Tensor,
-    decides: Tensor | None = None,
-    declining: Sequence[int] = (),
+    network: LlamaForCausalLM, hidden: Tensor, rows: Rows, weight: Tensor, declining: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the weighted sum of the losses and the sum of the weights.
+    """Return the sum of the losses of `rows`, weighted by `weight` `[N, T]`, and the sum of the weights.
 
-    Where `decides`, bool `[N, T]`, the tokens `declining` are MARGIN likelier than the network has them.
+    Where a reply decides, the tokens `declining` are MARGIN likelier than the network has them.
     """
     # the vocabulary projection is a third of such a small model: only where a token counts
     counted = weight[:, 1:] > 0
     logits = network.lm_head(hidden[:, :-1][counted])
-    if decides is not None:
-        lifted = torch.zeros_like(logits[0])
-        lifted[list(declining)] = MARGIN
-        logits = torch.where(decides[:, 1:][counted].unsqueeze(1), logits + lifted, logits)
-    each = functional.cross_entropy(logits, ids[:, 1:][counted], reduction="none")
+    decided = (rows.mark[:, 1:][counted] == Mark.DECISION).nonzero()
+    logits[decided, list(declining)] += MARGIN
+    each = functional.cross_entropy(logits, rows.ids[:, 1:][counted], reduction="none")
     weights = weight[:, 1:][counted]
     return (each * weights).sum(), weights.sum()
 
