@@ -249,6 +249,9 @@ def recall(
     methods: Methods = "memory,none",
     limit: Limit = None,
     replies: Annotated[Path | None, typer.Option(help="JSONL file to write every reply to.")] = None,
+    one_chat: Annotated[
+        bool, typer.Option("--one-chat", help="Ask each person's questions one after the other in one chat.")
+    ] = False,
     as_json: AsJson = False,
     data: Data = None,
     model: Model = None,
@@ -265,7 +268,7 @@ def recall(
     with _writing(replies) as write, progress_bar() as progress:
         examination = Examination(*load_model(settings), settings)
         for person in progress.track(people, description="asking"):
-            for outcome in examination.ask(person, chosen):
+            for outcome in examination.ask(person, chosen, in_one_chat=one_chat):
                 outcomes.append(outcome)
                 write(json.dumps(outcome.line(), ensure_ascii=False) + "\n")
     scores = report(outcomes)

@@ -1,7 +1,8 @@
 """`eval recall`: tell a memory about people, ask it, and count what comes back.
 
 Every person starts with an empty memory, which reads their sessions turn by turn exactly as a chat would;
-every question is then asked in a session of its own. There is no database: the states live here.
+every question is then asked in a session of its own, or all of a person's in one, one after the other. There
+is no database: the states live here.
 
 | method | what the model has to answer with |
 |---|---|
@@ -31,7 +32,7 @@ from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import Exchange, fold, prompt_ids, turn_tokens
+from model.conversation import READ_CONTEXT_TURNS, Exchange, fold, prompt_ids, turn_tokens
 from model.generation import Sampling, stream
 
 T = TypeVar("T")
@@ -252,33 +253,57 @@ class Examination:
         self._settings = settings
         self._sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
 
-    def ask(self, person: Person, methods: Sequence[Method]) -> Iterator[Outcome]:
-        """Yield the outcome of every question of `person` under every method."""
+    def ask(
+        self, person: Person, methods: Sequence[Method], *, in_one_chat: bool = False
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every question of `person` under every method.
+
+        Args:
+            in_one_chat: whether memory reads, and the prompt repeats, the questions before and their replies,
+                as in a chat in which all are asked; otherwise each is asked as if it were the first.
+        """
         for method in methods:
-            adapter, window = self.memory_and_window(person.sessions, method)
+            state, window = self._heard(person.sessions, method)
+            adapter = self._generator.adapter(state) if state else None
+            room = None if method == "history" else self._settings.window_tokens
+            chat: list[Exchange] = []
             for question in person.questions:
-                answered = self.answer(adapter, window, question.text)
+                answered = self.answer(adapter, window + chat, question.text, window_tokens=room)
                 yield Outcome(
                     person.id, method, question, answered.reply, answered.prompt_tokens, answered.seconds
                 )
+                if in_one_chat:
+                    chat.append(Exchange(question.text, answered.reply))
+                    if state:
+                        state = self._read_last(state, chat)
+                        adapter = self._generator.adapter(state)
 
     def memory_and_window(
         self, sessions: Sequence[Sequence[Exchange]], method: Method
     ) -> tuple[Adapter | None, list[Exchange]]:
         """Return what `method` gives the model of `sessions`: an adapter, and exchanges to go on from."""
-        adapter = self._generator.adapter(last(self.listen(sessions))) if method == "memory" else None
-        return adapter, [e for session in sessions for e in session] if method == "history" else []
+        state, window = self._heard(sessions, method)
+        return self._generator.adapter(state) if state else None, window
+
+    def _heard(
+        self, sessions: Sequence[Sequence[Exchange]], method: Method
+    ) -> tuple[MemoryState | None, list[Exchange]]:
+        state = last(self.listen(sessions)) if method == "memory" else None
+        return state, [e for session in sessions for e in session] if method == "history" else []
 
     def listen(self, sessions: Sequence[Sequence[Exchange]]) -> Iterator[MemoryState]:
         """Yield an empty memory, and then the memory after each turn of `sessions`."""
         state = self._generator.empty_state()
         yield state
         for session in sessions:
-            turns = [turn_tokens(self._lm, exchange) for exchange in session]
-            for i, turn in enumerate(turns):
-                roles = self._settings.memory_roles
-                state = fold(self._lm, self._generator, state, turns[:i], turn, roles=roles)
+            for end in range(1, len(session) + 1):
+                state = self._read_last(state, session[:end])
                 yield state
+
+    def _read_last(self, state: MemoryState, session: Sequence[Exchange]) -> MemoryState:
+        """Return the memory `state` after the last exchange of a session."""
+        *context, turn = (turn_tokens(self._lm, e) for e in session[-READ_CONTEXT_TURNS - 1 :])
+        return fold(self._lm, self._generator, state, context, turn, roles=self._settings.memory_roles)
 
     def answer(
         self,
@@ -286,14 +311,17 @@ class Examination:
         window: Sequence[Exchange],
         text: str,
         max_new_tokens: int | None = None,
+        window_tokens: int | None = None,
     ) -> Answered:
-        """Return the answer to `text`, as many exchanges of `window` in front of it as the model can hold.
+        """Return the answer to `text`, as many exchanges of `window` in front of it as fit.
 
         Args:
             max_new_tokens: where it is cut; None is what the settings say.
+            window_tokens: most tokens that the exchanges take; None is all that the model can hold.
         """
         sampling = replace(self._sampling, max_new_tokens=max_new_tokens or self._sampling.max_new_tokens)
-        token_ids = prompt_ids(self._lm, window, text, self._lm.context_tokens)
+        room = self._lm.context_tokens if window_tokens is None else window_tokens
+        token_ids = prompt_ids(self._lm, window, text, room)
         started = time.perf_counter()
         pieces: list[str] = []
         first: float | None = None

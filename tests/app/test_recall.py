@@ -168,6 +168,26 @@ def test_an_examined_memory_is_the_one_a_chat_would_have(
     assert set(outcomes[0].line()) == {"id", "method", "q", "a", "kind", "reply", "prompt_tokens"}
 
 
+def test_questions_in_one_chat_are_asked_as_the_chat_asks_them(
+    tmp_path: Path, loaded: tuple[BaseModel, Generator], settings: Settings, chat: Chat
+) -> None:
+    """The replies and the lengths of the prompts are those of the chat: it repeats and reads what was asked."""
+    file = tmp_path / "people.jsonl"
+    file.write_text(json.dumps(PERSON))
+    [person] = read_people(file, settings.max_message_chars)
+    chat.welcome("Ada")
+    chat.import_sessions("Ada", [Conversation(tuple(s)) for s in person.sessions])
+    expected = []
+    for question in person.questions:
+        reply = chat.reply("Ada", "questions", question.text)
+        expected.append(("".join(reply), reply.result.prompt_tokens))
+        chat.settle("Ada")
+    outcomes = list(Examination(*loaded, settings).ask(person, ("memory", "none"), in_one_chat=True))
+    assert [(o.reply, o.prompt_tokens) for o in outcomes if o.method == "memory"] == expected
+    assert expected[1][1] > expected[0][1] + 10
+    assert [o.prompt_tokens for o in outcomes if o.method == "none"][1] > expected[0][1]
+
+
 def test_the_history_is_in_the_prompt_and_only_there(
     tmp_path: Path, loaded: tuple[BaseModel, Generator], settings: Settings
 ) -> None:
