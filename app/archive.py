@@ -198,7 +198,7 @@ class Archive(Memories):
         memory = self._caught_up(person)
         return explain(
             self._lm,
-            prompt_ids(self._lm, [], question, self._settings.window_tokens),
+            prompt_ids(self._lm, [], question, max_window_tokens=0),
             replace(self._sampling, temperature=0.0),
             self._recollector.adapter(person, memory),
             self._recollector.leaving_out(person, memory),

@@ -209,7 +209,7 @@ class Demo:
         if method == "retrieval":
             found = best_matches([f"{e.user}\n{e.assistant}" for e in told], text, RETRIEVED_TURNS)
             window = [told[place] for place in sorted(found)]
-        return self._examination.answer(adapter, window, text, max_new_tokens)
+        return self._examination.answer(adapter, window, text, max_new_tokens, self._lm.context_tokens)
 
     def _prompt_tokens(self, window: Sequence[Exchange], text: str) -> int:
         return len(prompt_ids(self._lm, window, text, self._lm.context_tokens))

@@ -265,7 +265,7 @@ class Examination:
         for method in methods:
             state, window = self._heard(person.sessions, method)
             adapter = self._generator.adapter(state) if state else None
-            room = None if method == "history" else self._settings.window_tokens
+            room = self._lm.context_tokens if method == "history" else self._settings.window_tokens
             chat: list[Exchange] = []
             for question in person.questions:
                 answered = self.answer(adapter, window + chat, question.text, window_tokens=room)
@@ -317,11 +317,10 @@ class Examination:
 
         Args:
             max_new_tokens: where it is cut; None is what the settings say.
-            window_tokens: most tokens that the exchanges take; None is all that the model can hold.
+            window_tokens: most tokens that the exchanges take, as in `prompt_ids`.
         """
         sampling = replace(self._sampling, max_new_tokens=max_new_tokens or self._sampling.max_new_tokens)
-        room = self._lm.context_tokens if window_tokens is None else window_tokens
-        token_ids = prompt_ids(self._lm, window, text, room)
+        token_ids = prompt_ids(self._lm, window, text, window_tokens)
         started = time.perf_counter()
         pieces: list[str] = []
         first: float | None = None

@@ -65,7 +65,9 @@ class Settings(BaseSettings):
 
     demo: bool = Field(True, description="whether anybody, without an account too, may try the demo at /demo")
 
-    window_tokens: int = Field(256, ge=0, description="tokens of the running session that a prompt repeats")
+    window_tokens: int | None = Field(
+        None, ge=0, description="tokens of the running session that a prompt repeats; None as suits the model"
+    )
     memory_roles: Literal["user", "both"] = Field("user", description="whose words count in the memory")
     max_message_chars: int = Field(20_000, ge=1)
     max_import_bytes: int = Field(64 * 2**20, ge=1, description="how large a file to import may be, unpacked")

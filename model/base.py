@@ -28,6 +28,7 @@ from model.application import applied
 
 Quantize = Literal["auto", "nf4", "none"]
 EMBEDDED = Path(__file__).parent / "embedded"
+WINDOW_KEY, WINDOW_TOKENS = "prompt_window_tokens", 256  # in config.json; where it is not there
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 # for a tokenizer that brings no chat template; a reply ends where the person's next line would begin
 PLAIN_TEMPLATE = (
@@ -215,6 +216,12 @@ class BaseModel:
     def context_tokens(self) -> int:
         """How many tokens a forward pass may hold."""
         return int(getattr(self.network.config, "max_position_embeddings", 1 << 20))
+
+    @property
+    def window_tokens(self) -> int:
+        """How many tokens of a running session suit its prompts: what its config says, which one that has
+        learned to answer from its memory alone is to say."""
+        return int(getattr(self.network.config, WINDOW_KEY, WINDOW_TOKENS))
 
     def _warm_up(self) -> None:
         # bitsandbytes repacks the weights in the first pass, which would fall on somebody's first word

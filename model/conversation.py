@@ -36,23 +36,27 @@ OTHER = Exchange("0", "0")
 STAND_INS: list[tuple[list[Exchange], str | None]] = [([], "0"), ([OTHER], None), ([OTHER], "0")]
 
 
-def prompt_ids(lm: BaseModel, window: Sequence[Exchange], text: str, max_window_tokens: int) -> list[int]:
+def prompt_ids(
+    lm: BaseModel, window: Sequence[Exchange], text: str, max_window_tokens: int | None
+) -> list[int]:
     """Return the tokens of a prompt: the newest exchanges that fit, the person's message, and the opening of
     the reply.
 
     Args:
         window: the running session before this message, oldest first.
         text: the message.
-        max_window_tokens: most tokens the older exchanges may take; whole exchanges only.
+        max_window_tokens: most tokens the older exchanges may take, whole exchanges only; None is as many
+            as suit the model.
 
     The prompt never exceeds what the model can hold: of a longer message only the end is in it.
     """
+    most = lm.window_tokens if max_window_tokens is None else max_window_tokens
     message = _template_ids(lm, [], text)
     room = max(lm.context_tokens // 2, lm.context_tokens - REPLY_RESERVE_TOKENS)
     best = message
     for start in range(len(window) - 1, -1, -1):
         ids = _template_ids(lm, window[start:], text)
-        if len(ids) - len(message) > max_window_tokens or len(ids) > room:
+        if len(ids) - len(message) > most or len(ids) > room:
             break
         best = ids
     return best[-room:]

@@ -28,7 +28,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from memory.config import GeneratorConfig
 from memory.generator import Generator
-from model.base import attention_output_targets
+from model.base import WINDOW_KEY, attention_output_targets
 from model.training import corpus
 from model.training.episodes import Batch, Episodes, Mixture
 from model.training.facts import load_kinds, load_scenes
@@ -148,6 +148,8 @@ def build_models(
             pad_token_id=token_id(tokenizer, PAD),
         )
     )
+    # no prompt of the training repeats what was said before
+    network.config.update({WINDOW_KEY: 0})
     # all but the first and the one that pools read what the last layer reads, which knows most
     targets = tuple(
         replace(t, layer=t.layer if t.layer in (0, POOLING) else config.layers - 1)

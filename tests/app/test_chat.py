@@ -14,8 +14,8 @@ from app.errors import BadRequest, NotFound, ReplyFailed, TooLong
 from app.forgetting import Selection
 from app.formats import Conversation
 from app.recollection import OnTurn, Recollection, Recollector
-from app.settings import Settings
 from app.transcript import session_name
+from model.base import WINDOW_TOKENS
 from model.conversation import Exchange
 from storage.rows import UserRow
 from storage.store import Store
@@ -254,17 +254,15 @@ def test_the_prompt_of_a_question_does_not_grow_with_what_was_said(chat: Chat) -
     assert lengths[0] == lengths[1]
 
 
-def test_the_prompt_repeats_no_more_of_the_session_than_the_window_holds(
-    chat: Chat, settings: Settings
-) -> None:
-    """A long session costs at most `window_tokens` more than a question alone."""
+def test_the_prompt_repeats_no_more_of_the_session_than_the_window_holds(chat: Chat) -> None:
+    """A long session costs at most the model's window more than a question alone."""
     chat.import_sessions("Ada", [Conversation((Exchange(ADA[0], "Nice."),) * 40)])
     [session] = chat.sessions("Ada")
     alone, inside = chat.reply("Ada", None, ADA[1]), chat.reply("Ada", session.id, ADA[1])
     list(alone)
     list(inside)
     longer = inside.result.prompt_tokens - alone.result.prompt_tokens
-    assert 0 < longer <= settings.window_tokens
+    assert 0 < longer <= WINDOW_TOKENS
 
 
 def test_with_memory_off_the_base_model_answers_and_the_turn_is_never_read(

@@ -115,7 +115,7 @@ def test_a_question_is_answered_by_every_method(demo: Demo, monkeypatch: pytest.
     state_bytes = next(demo.fold(demo.samples[0], "hello")).state_bytes
 
     def answer(
-        _self: object, adapter: object, window: list[Exchange], _text: str, max_new_tokens: object
+        _self: object, adapter: object, window: list[Exchange], _text: str, *_most: object
     ) -> Answered:
         given[METHODS[len(given)]] = (adapter is not None, [exchange.user for exchange in window])
         return Answered("It is biscuit!", 9, 0.1, 0.2)

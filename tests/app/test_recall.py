@@ -171,7 +171,7 @@ def test_an_examined_memory_is_the_one_a_chat_would_have(
 def test_questions_in_one_chat_are_asked_as_the_chat_asks_them(
     tmp_path: Path, loaded: tuple[BaseModel, Generator], settings: Settings, chat: Chat
 ) -> None:
-    """The replies and the lengths of the prompts are those of the chat: it repeats and reads what was asked."""
+    """The replies and the lengths of the prompts are those of the chat, which repeats and reads."""
     file = tmp_path / "people.jsonl"
     file.write_text(json.dumps(PERSON))
     [person] = read_people(file, settings.max_message_chars)

@@ -23,7 +23,7 @@ def test_defaults_need_nothing(data: Path) -> None:
     assert settings.database == data / "remanence.db"
     assert (settings.model, settings.generator, settings.host) == ("embedded", None, "127.0.0.1")
     assert (settings.window_tokens, settings.memory_roles, settings.max_message_chars) == (
-        256,
+        None,
         "user",
         20_000,
     )

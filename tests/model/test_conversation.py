@@ -68,6 +68,18 @@ def test_a_prompt_holds_the_newest_whole_exchanges_that_fit(lm: BaseModel) -> No
     assert len(prompt_ids(lm, TALK[-newest - 1 :], "Hello", 10_000)) > len(alone) + 100
 
 
+def test_a_prompt_repeats_what_suits_the_model_where_nobody_says_otherwise(
+    lm: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """256 tokens, or what its config says; a number that is given counts more."""
+    long = TALK * 30
+    assert prompt_ids(lm, long, "Hello", None) == prompt_ids(lm, long, "Hello", 256)
+    monkeypatch.setattr(lm.network.config, "prompt_window_tokens", 0, raising=False)
+    alone = prompt_ids(lm, [], "Hello", None)
+    assert prompt_ids(lm, long, "Hello", None) == alone
+    assert len(prompt_ids(lm, long, "Hello", 256)) > len(alone)
+
+
 def test_a_prompt_never_exceeds_what_the_model_can_hold(lm: BaseModel) -> None:
     ids = prompt_ids(lm, TALK, "word " * 5000, max_window_tokens=300)
     assert len(ids) < lm.context_tokens
