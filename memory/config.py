@@ -46,6 +46,8 @@ class GeneratorConfig:
             what it follows, the token itself what it is about.
         chunk_key: whether a mean of the whole chunk, with learned weights, adds to the key of each of its
             tokens: what all of it is about.
+        near_key: whether, with a chunk_key, a mean of the chunk's tokens in which nearer ones count more adds
+            too: what its own clause is about. How far it is from one token to the next is learned.
         gate: whether each token has a learned weight in the sum, so that empty words are not kept.
         passes: how often a chunk is passed over before it counts, 1 or 2; in the second pass every token has
             seen the whole chunk, also the words that come after it.
@@ -62,6 +64,7 @@ class GeneratorConfig:
     key_shift: int = 1
     own_key: bool = False
     chunk_key: bool = False
+    near_key: bool = False
     gate: bool = False
     passes: Literal[1, 2] = 1
     reading: Reading = "independent"
@@ -80,6 +83,8 @@ class GeneratorConfig:
             raise ValueError(
                 f"key_shift, passes: expected 0 or 1, 1 or 2, got {self.key_shift}, {self.passes}"
             )
+        if self.near_key and not self.chunk_key:
+            raise ValueError("near_key: expected chunk_key with it, got it alone")
         if self.reading not in get_args(Reading):
             raise ValueError(f"reading: expected one of {get_args(Reading)}, got {self.reading}")
         if self.window_tokens < 1:

@@ -5,8 +5,10 @@ Per target module, h the input of the decoder layer that owns it, or of a later 
     x = RMSNorm(h)      k_t = A2 x_(t - key_shift)      v_t = A3 x_t      S += sum_t mask_t * k_t^T v_t
 
 With `key_shift` 1 the key comes from the token before, so that the memory is an associative table of what
-follows what. Three things may be added: the token's own part of its key, k_t += A4 x_t; that of its whole
-chunk, k_t += A5 sum_s softmax(p x)_s x_s; and a weight of each token, mask_t * sigmoid(g x_t + c).
+follows what. More may be added: the token's own part of its key, k_t += A4 x_t; that of its whole chunk,
+k_t += A5 sum_s softmax(p x)_s x_s; that of its neighbours in the chunk,
+k_t += A6 sum_s softmax(p x - d_t)_s x_s, where d_ts is how far apart they are, |l_t - l_s| with
+l = cumsum(softplus(q x + e)); and a weight of each token, mask_t * sigmoid(g x_t + c).
 
 Knows nothing of the language model but the names and sizes of its target modules.
 Shapes: N rows, T tokens, D hidden size, R state size. Sources: arXiv 2411.05877; README.md beside this file.
@@ -36,6 +38,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FORMAT = "remanence-generator-1"
 OPEN = 4.0  # where the gates begin: 0.98 of every token
+SHORT = -1.0  # where the lengths of tokens begin: 0.31, so that what is 3 or 4 tokens away counts a third
 
 
 class GeneratorMismatch(ValueError):
@@ -66,7 +69,8 @@ class TokenMaps:
 
 
 class TargetMaps(nn.Module):
-    """The learned maps of one target: the norm of h, A1, A2, A3 and B; A4, A5, p, g and c where wanted."""
+    """The learned maps of one target: the norm of h, A1, A2, A3 and B; A4, A5, p, A6, q, e, g and c where
+    wanted."""
 
     def __init__(self, target: Target, config: GeneratorConfig) -> None:
         super().__init__()
@@ -82,6 +86,9 @@ class TargetMaps(nn.Module):
         self.a4 = nn.Parameter(torch.zeros(state_size, target.hidden_size)) if config.own_key else None
         self.a5 = nn.Parameter(torch.zeros(state_size, target.hidden_size)) if config.chunk_key else None
         self.pooling = nn.Parameter(torch.zeros(target.hidden_size)) if config.chunk_key else None
+        self.a6 = nn.Parameter(torch.zeros(state_size, target.hidden_size)) if config.near_key else None
+        self.length = nn.Parameter(torch.zeros(target.hidden_size)) if config.near_key else None
+        self.length_bias = nn.Parameter(torch.tensor([SHORT])) if config.near_key else None
         self.gate = nn.Parameter(torch.zeros(target.hidden_size)) if config.gate else None
         self.gate_bias = nn.Parameter(torch.tensor([OPEN])) if config.gate else None
 
@@ -94,7 +101,11 @@ class TargetMaps(nn.Module):
         if self.a4 is not None:
             keys = keys + x @ self.a4.T
         if self.a5 is not None and self.pooling is not None:
-            keys = keys + _chunk_means(x, x @ self.pooling, mask) @ self.a5.T
+            scores = x @ self.pooling
+            keys = keys + _chunk_means(x, scores, mask) @ self.a5.T
+            if self.a6 is not None and self.length is not None and self.length_bias is not None:
+                lengths = nn.functional.softplus(x @ self.length + self.length_bias)
+                keys = keys + _near_means(x, scores, lengths, mask) @ self.a6.T
         gate = None if self.gate is None or self.gate_bias is None else x @ self.gate + self.gate_bias
         return TokenMaps(keys, x @ self.a3.T, gate)
 
@@ -104,16 +115,35 @@ def _chunk_means(x: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
 
     A chunk is a run of tokens where `mask` `[N, T]` is not 0; for the other tokens it is 0.
     """
-    counts = mask > 0
-    if not counts.any():
+    number = _chunk_numbers(mask)
+    if not number.any():
         return torch.zeros_like(x)
-    begins = counts & ~nn.functional.pad(counts, (1, 0))[:, :-1]
-    number = begins.cumsum(1) * counts
     chunks = torch.arange(1, int(number.max()) + 1, device=x.device)
     is_in = (number[:, None] == chunks[:, None]).to(x.dtype)  # [N, chunks, T]
     weights = is_in * (scores - scores.amax(1, keepdim=True).detach()).exp().unsqueeze(1)
     means = weights / weights.sum(-1, keepdim=True).clamp_min(TINY) @ x
     return is_in.mT @ means
+
+
+def _near_means(x: Tensor, scores: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+    """Return for each token the mean of `x` `[N, T, D]` over its chunk, weighted by exp(`scores` - distance).
+
+    The distance of two tokens is the sum of the `lengths` `[N, T]` from the one to the other. As in
+    `_chunk_means` otherwise.
+    """
+    number = _chunk_numbers(mask)
+    place = lengths.cumsum(1)
+    logits = scores.unsqueeze(1) - (place.unsqueeze(2) - place.unsqueeze(1)).abs()
+    is_same = number.unsqueeze(2) == number.unsqueeze(1)
+    weights = logits.masked_fill(~is_same, -torch.inf).softmax(-1)
+    return (weights * (number > 0).unsqueeze(2)) @ x
+
+
+def _chunk_numbers(mask: Tensor) -> Tensor:
+    """Return the number of the chunk, from 1, that each token of `mask` `[N, T]` is in; 0 for none."""
+    counts = mask > 0
+    begins = counts & ~nn.functional.pad(counts, (1, 0))[:, :-1]
+    return begins.cumsum(1) * counts
 
 
 class Generator(nn.Module):

@@ -2,7 +2,8 @@
 
 A larger state gets faint new directions that say nothing yet. A model without chunk keys gets the layer that
 pools (`model.training.pooling`), further new layers stand before the last: each is a copy of a trained one
-whose outputs are zero, its memory's too, so that nothing changes until they learn.
+whose outputs are zero, its memory's too, so that nothing changes until they learn. Only near keys change
+something from the first step: they take over a share of the chunk keys.
 """
 
 import re
@@ -13,7 +14,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from memory.generator import Generator
-from model.training.pooling import POOLING, start_pooling
+from model.training.pooling import POOLING, start_near, start_pooling
 
 FAINT = 0.1  # strength of new directions of a state beside trained ones
 LAYER = re.compile(r"(?<=layers\.)\d+|(?<=maps\.)\d+")
@@ -27,8 +28,8 @@ def grow(
     """Make `network` and `generator` answer as the smaller ones do.
 
     Raises:
-        ValueError: the models differ in more than the number of layers, the size of the state, own and chunk
-            keys and gates; or the smaller one has more of them, or less than half the layers.
+        ValueError: the models differ in more than the number of layers, the size of the state, own, chunk
+            and near keys and gates; or the smaller one has more of them, or less than half the layers.
     """
     few, many = small.config.num_hidden_layers, network.config.num_hidden_layers
     ours, theirs = generator.config, small_generator.config
@@ -39,6 +40,7 @@ def grow(
         rank=theirs.state_size,
         own_key=theirs.own_key and ours.own_key,
         chunk_key=theirs.chunk_key and ours.chunk_key,
+        near_key=theirs.near_key and ours.near_key,
         gate=theirs.gate and ours.gate,
     )
     pools = ours.chunk_key and not theirs.chunk_key
@@ -66,6 +68,9 @@ def grow(
     generator.load_state_dict(own)
     if pools:
         start_pooling(network, generator)
+    elif ours.near_key and not theirs.near_key:
+        for maps in generator.maps:
+            start_near(maps)
 
 
 def _sources(few: int, many: int, pools: bool) -> tuple[list[int], list[bool]]:

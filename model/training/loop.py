@@ -162,6 +162,7 @@ def build_models(
             config.state_size,
             own_key=True,
             chunk_key=True,
+            near_key=True,
             gate=True,
             passes=config.passes,
         )

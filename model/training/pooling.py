@@ -4,8 +4,9 @@ A key made of one token's hidden state has to hold what its whole message is abo
 Where words are simply pooled, on both sides and in the same way, question and message find each other almost
 from the first step (as bags of words do, trained as Karpukhin et al., arXiv 2004.04906, train encoders). In
 this layer attention begins as a mean over all that stands before, so what its output projection gets, of
-which the queries are made, is a mean hidden state; its keys are the means of the messages (`chunk_key`), and
-both begin in the same space.
+which the queries are made, is a mean hidden state; its keys are the means of the messages (`chunk_key`), with
+the words near the token once more (`near_key`: many a message tells several things), and all begin in the
+same space.
 
 A lesson of its own lets many more people's questions find their messages and name the value told there, at
 the cost of a few layers only: what the memory of this target returns is read as the next token, as if it were
@@ -25,6 +26,7 @@ from model.training.retrieval import Places, caught_inputs, first_sought
 
 POOLING = 2  # the layer
 EVEN = 0.02  # deviation of the weights of attention that begins as a mean
+NEAR = 0.5  # share of the neighbours in a mean of the message, where they begin
 
 
 @torch.no_grad()
@@ -38,8 +40,17 @@ def start_pooling(network: LlamaForCausalLM, generator: Generator) -> None:
     nn.init.ones_(layer.input_layernorm.weight)
     nn.init.orthogonal_(maps.a1)
     maps.a5.copy_(maps.a1)
+    if generator.config.near_key:
+        start_near(maps)
     nn.init.zeros_(maps.a2)
     nn.init.zeros_(maps.a4)
+
+
+@torch.no_grad()
+def start_near(maps: Any) -> None:
+    """Let the neighbours of a token begin with a share of what its chunk gives to its key."""
+    maps.a6.copy_(NEAR * maps.a5)
+    maps.a5.mul_(1 - NEAR)
 
 
 def hold_together(generator: Generator) -> None:

@@ -46,6 +46,13 @@ def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int)
             shares = [math.exp((maps.pooling.double() @ row).item()) for row in rows[first : last + 1]]
             mean = sum(share * row for share, row in zip(shares, rows[first : last + 1], strict=True))
             key = key + maps.a5.double() @ (mean / sum(shares))
+            if maps.a6 is not None and maps.length is not None and maps.length_bias is not None:
+                odds = [(maps.length.double() @ row + maps.length_bias.double()).item() for row in rows]
+                lengths = [math.log1p(math.exp(x)) for x in odds]
+                for i in range(first, last + 1):
+                    shares[i - first] *= math.exp(-sum(lengths[min(i, t) + 1 : max(i, t) + 1]))
+                mean = sum(share * row for share, row in zip(shares, rows[first : last + 1], strict=True))
+                key = key + maps.a6.double() @ (mean / sum(shares))
         if maps.gate is not None and maps.gate_bias is not None:
             weight = 1 / (1 + math.exp(-(maps.gate.double() @ rows[t] + maps.gate_bias.double()).item()))
         total += weight * torch.outer(key, value)
@@ -60,6 +67,7 @@ def slow_sum(maps: TargetMaps, hidden: Tensor, mask: list[bool], key_shift: int)
         {"key_shift": 1, "own_key": True, "gate": True},
         {"key_shift": 0, "chunk_key": True},
         {"key_shift": 1, "own_key": True, "chunk_key": True, "gate": True},
+        {"key_shift": 1, "own_key": True, "chunk_key": True, "near_key": True, "gate": True},
     ],
 )
 @pytest.mark.parametrize(("num_context", "num_tokens"), [(0, 1), (0, 7), (3, 63), (7, 7)])
@@ -68,7 +76,8 @@ def test_fold_is_the_sum_over_the_tokens_that_count(
 ) -> None:
     generator, hidden = some_generator(**options), some_hidden(num_tokens)
     for name, parameter in generator.named_parameters():
-        if any(part in name for part in ("gate", "a4", "a5", "pooling")):  # which begin without effect
+        # which begin without effect
+        if any(part in name for part in ("gate", "a4", "a5", "a6", "pooling", "length")):
             torch.nn.init.normal_(parameter)
     mask = [t >= num_context and t % 3 != 1 for t in range(num_tokens)]
     state = generator.fold(generator.empty_state(), hidden, torch.tensor(mask))
@@ -79,8 +88,8 @@ def test_fold_is_the_sum_over_the_tokens_that_count(
         torch.testing.assert_close(state.sums[target.name], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_own_and_chunk_keys_and_a_gate_begin_as_if_they_were_not_there() -> None:
-    plain, more = some_generator(), some_generator(own_key=True, chunk_key=True, gate=True)
+def test_keys_and_a_gate_beside_those_of_the_paper_begin_as_if_they_were_not_there() -> None:
+    plain, more = some_generator(), some_generator(own_key=True, chunk_key=True, near_key=True, gate=True)
     hidden, mask = some_hidden(20), torch.ones(20, dtype=torch.bool)
     for target in TARGETS:
         sums = [g.fold(g.empty_state(), hidden, mask).sums[target.name] for g in (plain, more)]

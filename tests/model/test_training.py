@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -522,6 +523,7 @@ def test_the_layer_that_pools_compares_means_of_words(corpus: Path, tmp_path: Pa
     network, generator = training.network, training.generator
     name = generator.config.targets[POOLING].name
     maps: Any = generator.maps[POOLING]
+    torch.nn.init.constant_(maps.length_bias, -30.0)  # nothing is far
     ids = torch.tensor([training.tokenizer.encode("<|user|>My dog is Rex.<|end|>")])
     with torch.no_grad(), caught_inputs(network, [name]) as inputs:
         states = network.model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
@@ -685,13 +687,37 @@ def test_a_training_can_begin_with_a_smaller_model_and_loses_nothing_by_it(
         assert without[name].item() != pytest.approx(before[name].item(), rel=5 * tolerance)
 
 
+def test_near_keys_take_over_a_share_of_the_chunk_keys(
+    trained: Training, corpus: Path, tmp_path: Path
+) -> None:
+    """While nothing is far, a mean of what is near is that of the chunk, and nothing is lost."""
+    plain = Generator(replace(trained.generator.config, near_key=False))
+    weights = trained.generator.state_dict()
+    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+    shutil.copytree(trained.result, tmp_path / "plain")
+    shutil.rmtree(tmp_path / "plain" / "generator")
+    plain.save_pretrained(tmp_path / "plain" / "generator")
+    grown = Training(SMALL, corpus, tmp_path / "grown", start=tmp_path / "plain")
+    batch = grown.episodes.batch(random.Random(5), SMALL.mixture(0))
+    before = losses(grown.network, plain, batch)
+    near = losses(grown.network, grown.generator, batch)
+    maps: Any = grown.generator.maps
+    assert maps[POOLING].a6.abs().sum() > 0
+    for of_target in maps:
+        torch.nn.init.constant_(of_target.length_bias, -30.0)
+    after = losses(grown.network, grown.generator, batch)
+    for name in before:
+        assert after[name].item() == pytest.approx(before[name].item(), rel=1e-4)
+    assert near["finding"].item() != pytest.approx(before["finding"].item(), rel=1e-4)
+
+
 def test_a_model_without_chunk_keys_gets_the_layer_that_pools_and_loses_nothing_by_it(
     trained: Training, corpus: Path, tmp_path: Path
 ) -> None:
     config = trained.generator.config
     last = SMALL.layers - 1
     targets = tuple(replace(t, layer=last if t.layer else 0) for t in config.targets)
-    plain = Generator(replace(config, targets=targets, chunk_key=False))
+    plain = Generator(replace(config, targets=targets, chunk_key=False, near_key=False))
     weights = trained.generator.state_dict()
     plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
     trained.network.save_pretrained(tmp_path / "plain")
