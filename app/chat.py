@@ -121,7 +121,7 @@ class Chat(Archive):
             if said.in_memory:
                 recollection = self._recollector.latest(said.person)
                 adapter = self._recollector.adapter(said.person, recollection)
-            # 2. the prompt: the end of the running session and the message, nothing else
+            # 2. the prompt: the message, after as much of the running session as suits the model
             window = self._window(said) if temporary is None else temporary
             token_ids = prompt_ids(self._lm, window, said.text, self._settings.window_tokens)
             # 3. the reply
