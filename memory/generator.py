@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from memory.adapter import Adapter, TargetUpdate
 from memory.config import GeneratorConfig, Target
 from memory.hub import Missing, local_folder
-from memory.normalisation import TINY, factors, orthogonalise
+from memory.normalisation import factors, orthogonalise
 from memory.published import is_published, read_published
 from memory.state import MemoryState
 
@@ -119,10 +119,10 @@ def _chunk_means(x: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
     if not number.any():
         return torch.zeros_like(x)
     chunks = torch.arange(1, int(number.max()) + 1, device=x.device)
-    is_in = (number[:, None] == chunks[:, None]).to(x.dtype)  # [N, chunks, T]
-    weights = is_in * (scores - scores.amax(1, keepdim=True).detach()).exp().unsqueeze(1)
-    means = weights / weights.sum(-1, keepdim=True).clamp_min(TINY) @ x
-    return is_in.mT @ means
+    is_in = number.unsqueeze(1) == chunks.unsqueeze(1)  # [N, chunks, T]
+    # not -inf: a row with fewer chunks than another has empty ones
+    weights = scores.unsqueeze(1).masked_fill(~is_in, torch.finfo(scores.dtype).min).softmax(-1)
+    return is_in.to(x.dtype).mT @ (weights @ x)
 
 
 def _near_means(x: Tensor, scores: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:

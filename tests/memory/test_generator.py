@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from memory.config import GeneratorConfig, Target
-from memory.generator import OPEN, Generator, GeneratorMismatch, GeneratorUnavailable, TargetMaps
+from memory.generator import (
+    OPEN,
+    Generator,
+    GeneratorMismatch,
+    GeneratorUnavailable,
+    TargetMaps,
+    _chunk_means,
+    _near_means,
+)
 
 WIDTH, SIZE = 12, 8
 TARGETS = (Target("layers.0.o_proj", 0, WIDTH, 10, 14), Target("layers.1.o_proj", 1, WIDTH, 10, 14))
@@ -94,6 +102,15 @@ def test_keys_and_a_gate_beside_those_of_the_paper_begin_as_if_they_were_not_the
     for target in TARGETS:
         sums = [g.fold(g.empty_state(), hidden, mask).sums[target.name] for g in (plain, more)]
         torch.testing.assert_close(sums[1], torch.sigmoid(torch.tensor(OPEN)) * sums[0])
+
+
+def test_each_chunk_has_a_mean_however_much_less_its_words_weigh_than_another_ones() -> None:
+    """Of two chunks in one row the one is e^1000 times as heavy; each goes by its own heaviest word."""
+    scores = torch.tensor([[0.0, -1000.0, 0.0, 500.0, 1500.0]])
+    x, mask = torch.eye(5).unsqueeze(0), torch.tensor([[1, 1, 0, 1, 1]])
+    expected = torch.stack([x[0, 0], x[0, 0], torch.zeros(5), x[0, 4], x[0, 4]])
+    torch.testing.assert_close(_chunk_means(x, scores, mask)[0], expected)
+    torch.testing.assert_close(_near_means(x, scores, torch.ones(1, 5), mask)[0], expected)
 
 
 def test_fold_leaves_the_state_it_was_given_as_it_was() -> None:
