@@ -32,7 +32,7 @@ from memory.adapter import Adapter
 from memory.generator import Generator
 from memory.state import MemoryState
 from model.base import BaseModel
-from model.conversation import READ_CONTEXT_TURNS, Exchange, fold, prompt_ids, turn_tokens
+from model.conversation import Exchange, TurnTokens, fold, prompt_ids, turn_tokens
 from model.generation import Sampling, stream
 
 T = TypeVar("T")
@@ -267,6 +267,7 @@ class Examination:
             adapter = self._generator.adapter(state) if state else None
             room = self._lm.context_tokens if method == "history" else self._settings.window_tokens
             chat: list[Exchange] = []
+            turns: list[TurnTokens] = []
             for question in person.questions:
                 answered = self.answer(adapter, window + chat, question.text, window_tokens=room)
                 yield Outcome(
@@ -275,7 +276,8 @@ class Examination:
                 if in_one_chat:
                     chat.append(Exchange(question.text, answered.reply))
                     if state:
-                        state = self._read_last(state, chat)
+                        turns.append(turn_tokens(self._lm, chat[-1]))
+                        state = self._read_last(state, turns)
                         adapter = self._generator.adapter(state)
 
     def memory_and_window(
@@ -296,14 +298,16 @@ class Examination:
         state = self._generator.empty_state()
         yield state
         for session in sessions:
-            for end in range(1, len(session) + 1):
-                state = self._read_last(state, session[:end])
+            turns: list[TurnTokens] = []
+            for exchange in session:
+                turns.append(turn_tokens(self._lm, exchange))
+                state = self._read_last(state, turns)
                 yield state
 
-    def _read_last(self, state: MemoryState, session: Sequence[Exchange]) -> MemoryState:
-        """Return the memory `state` after the last exchange of a session."""
-        *context, turn = (turn_tokens(self._lm, e) for e in session[-READ_CONTEXT_TURNS - 1 :])
-        return fold(self._lm, self._generator, state, context, turn, roles=self._settings.memory_roles)
+    def _read_last(self, state: MemoryState, turns: Sequence[TurnTokens]) -> MemoryState:
+        """Return the memory `state` after the last of the turns of a session."""
+        roles = self._settings.memory_roles
+        return fold(self._lm, self._generator, state, turns[:-1], turns[-1], roles=roles)
 
     def answer(
         self,
