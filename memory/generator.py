@@ -101,49 +101,50 @@ class TargetMaps(nn.Module):
         if self.a4 is not None:
             keys = keys + x @ self.a4.T
         if self.a5 is not None and self.pooling is not None:
-            scores = x @ self.pooling
-            keys = keys + _chunk_means(x, scores, mask) @ self.a5.T
+            scores, chunks = x @ self.pooling, _chunk_numbers(mask)
+            keys = keys + _chunk_means(x, scores, chunks) @ self.a5.T
             if self.a6 is not None and self.length is not None and self.length_bias is not None:
                 lengths = nn.functional.softplus(x @ self.length + self.length_bias)
-                keys = keys + _near_means(x, scores, lengths, mask) @ self.a6.T
+                keys = keys + _near_means(x, scores, lengths, chunks) @ self.a6.T
         gate = None if self.gate is None or self.gate_bias is None else x @ self.gate + self.gate_bias
         return TokenMaps(keys, x @ self.a3.T, gate)
 
 
-def _chunk_means(x: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
+def _chunk_numbers(mask: Tensor) -> Tensor:
+    """Return the number of the chunk, from 1, that each token of `mask` `[N, T]` is in; 0 for none.
+
+    A chunk is a run of tokens where `mask` is not 0.
+    """
+    counts = mask > 0
+    begins = counts & ~nn.functional.pad(counts, (1, 0))[:, :-1]
+    return begins.cumsum(1) * counts
+
+
+def _chunk_means(x: Tensor, scores: Tensor, chunks: Tensor) -> Tensor:
     """Return for each token the mean of `x` `[N, T, D]` over its chunk, weighted by exp(`scores`) `[N, T]`.
 
-    A chunk is a run of tokens where `mask` `[N, T]` is not 0; for the other tokens it is 0.
+    `chunks` are as `_chunk_numbers` gives them; for tokens of none it is 0.
     """
-    number = _chunk_numbers(mask)
-    if not number.any():
+    if not chunks.any():
         return torch.zeros_like(x)
-    chunks = torch.arange(1, int(number.max()) + 1, device=x.device)
-    is_in = number.unsqueeze(1) == chunks.unsqueeze(1)  # [N, chunks, T]
+    numbers = torch.arange(1, int(chunks.max()) + 1, device=x.device)
+    is_in = chunks.unsqueeze(1) == numbers.unsqueeze(1)  # [N, chunks, T]
     # not -inf: a row with fewer chunks than another has empty ones
     weights = scores.unsqueeze(1).masked_fill(~is_in, torch.finfo(scores.dtype).min).softmax(-1)
     return is_in.to(x.dtype).mT @ (weights @ x)
 
 
-def _near_means(x: Tensor, scores: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+def _near_means(x: Tensor, scores: Tensor, lengths: Tensor, chunks: Tensor) -> Tensor:
     """Return for each token the mean of `x` `[N, T, D]` over its chunk, weighted by exp(`scores` - distance).
 
     The distance of two tokens is the sum of the `lengths` `[N, T]` from the one to the other. As in
     `_chunk_means` otherwise.
     """
-    number = _chunk_numbers(mask)
     place = lengths.cumsum(1)
     logits = scores.unsqueeze(1) - (place.unsqueeze(2) - place.unsqueeze(1)).abs()
-    is_same = number.unsqueeze(2) == number.unsqueeze(1)
+    is_same = chunks.unsqueeze(2) == chunks.unsqueeze(1)
     weights = logits.masked_fill(~is_same, -torch.inf).softmax(-1)
-    return (weights * (number > 0).unsqueeze(2)) @ x
-
-
-def _chunk_numbers(mask: Tensor) -> Tensor:
-    """Return the number of the chunk, from 1, that each token of `mask` `[N, T]` is in; 0 for none."""
-    counts = mask > 0
-    begins = counts & ~nn.functional.pad(counts, (1, 0))[:, :-1]
-    return begins.cumsum(1) * counts
+    return (weights * (chunks > 0).unsqueeze(2)) @ x
 
 
 class Generator(nn.Module):

@@ -40,8 +40,7 @@ def start_pooling(network: LlamaForCausalLM, generator: Generator) -> None:
     nn.init.ones_(layer.input_layernorm.weight)
     nn.init.orthogonal_(maps.a1)
     maps.a5.copy_(maps.a1)
-    if generator.config.near_key:
-        start_near(maps)
+    start_near(maps)
     nn.init.zeros_(maps.a2)
     nn.init.zeros_(maps.a4)
 
@@ -54,7 +53,8 @@ def start_near(maps: Any) -> None:
 
 
 def hold_together(generator: Generator) -> None:
-    """Let the keys of the layer that pools be those of whole messages for good: they learn no other part."""
+    """Let the keys of the layer that pools be means for good, of messages and of what is near: they learn no
+    other part."""
     maps: Any = generator.maps[POOLING]
     maps.a2.requires_grad_(False)
     maps.a4.requires_grad_(False)

@@ -16,6 +16,7 @@ from memory.generator import (
     GeneratorUnavailable,
     TargetMaps,
     _chunk_means,
+    _chunk_numbers,
     _near_means,
 )
 
@@ -107,10 +108,10 @@ def test_keys_and_a_gate_beside_those_of_the_paper_begin_as_if_they_were_not_the
 def test_each_chunk_has_a_mean_however_much_less_its_words_weigh_than_another_ones() -> None:
     """Of two chunks in one row the one is e^1000 times as heavy; each goes by its own heaviest word."""
     scores = torch.tensor([[0.0, -1000.0, 0.0, 500.0, 1500.0]])
-    x, mask = torch.eye(5).unsqueeze(0), torch.tensor([[1, 1, 0, 1, 1]])
+    x, chunks = torch.eye(5).unsqueeze(0), _chunk_numbers(torch.tensor([[1, 1, 0, 1, 1]]))
     expected = torch.stack([x[0, 0], x[0, 0], torch.zeros(5), x[0, 4], x[0, 4]])
-    torch.testing.assert_close(_chunk_means(x, scores, mask)[0], expected)
-    torch.testing.assert_close(_near_means(x, scores, torch.ones(1, 5), mask)[0], expected)
+    torch.testing.assert_close(_chunk_means(x, scores, chunks)[0], expected)
+    torch.testing.assert_close(_near_means(x, scores, torch.ones(1, 5), chunks)[0], expected)
 
 
 def test_fold_leaves_the_state_it_was_given_as_it_was() -> None:

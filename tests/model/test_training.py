@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -687,16 +686,22 @@ def test_a_training_can_begin_with_a_smaller_model_and_loses_nothing_by_it(
         assert without[name].item() != pytest.approx(before[name].item(), rel=5 * tolerance)
 
 
+def written_without(trained: Training, folder: Path, **changes: Any) -> Generator:
+    """The trained generator with fewer parts, written into `folder` with the model."""
+    plain = Generator(replace(trained.generator.config, **changes))
+    weights = trained.generator.state_dict()
+    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+    trained.network.save_pretrained(folder)
+    trained.tokenizer.save_pretrained(folder)
+    plain.save_pretrained(folder / "generator")
+    return plain
+
+
 def test_near_keys_take_over_a_share_of_the_chunk_keys(
     trained: Training, corpus: Path, tmp_path: Path
 ) -> None:
     """While nothing is far, a mean of what is near is that of the chunk, and nothing is lost."""
-    plain = Generator(replace(trained.generator.config, near_key=False))
-    weights = trained.generator.state_dict()
-    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
-    shutil.copytree(trained.result, tmp_path / "plain")
-    shutil.rmtree(tmp_path / "plain" / "generator")
-    plain.save_pretrained(tmp_path / "plain" / "generator")
+    plain = written_without(trained, tmp_path / "plain", near_key=False)
     grown = Training(SMALL, corpus, tmp_path / "grown", start=tmp_path / "plain")
     batch = grown.episodes.batch(random.Random(5), SMALL.mixture(0))
     before = losses(grown.network, plain, batch)
@@ -714,15 +719,9 @@ def test_near_keys_take_over_a_share_of_the_chunk_keys(
 def test_a_model_without_chunk_keys_gets_the_layer_that_pools_and_loses_nothing_by_it(
     trained: Training, corpus: Path, tmp_path: Path
 ) -> None:
-    config = trained.generator.config
     last = SMALL.layers - 1
-    targets = tuple(replace(t, layer=last if t.layer else 0) for t in config.targets)
-    plain = Generator(replace(config, targets=targets, chunk_key=False, near_key=False))
-    weights = trained.generator.state_dict()
-    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
-    trained.network.save_pretrained(tmp_path / "plain")
-    trained.tokenizer.save_pretrained(tmp_path / "plain")
-    plain.save_pretrained(tmp_path / "plain" / "generator")
+    targets = tuple(replace(t, layer=last if t.layer else 0) for t in trained.generator.config.targets)
+    plain = written_without(trained, tmp_path / "plain", targets=targets, chunk_key=False, near_key=False)
     more = replace(SMALL, layers=SMALL.layers + 1)
     grown = Training(more, corpus, tmp_path / "grown", start=tmp_path / "plain")
     names = {t.layer for t in grown.generator.config.targets}
